@@ -1,0 +1,6 @@
+"""``python -m thumbseal``."""
+
+from thumbseal.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The demo: a chat page, a bot that quotes the documentation, a list of what was recorded."""

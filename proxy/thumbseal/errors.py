@@ -1,0 +1,109 @@
+"""Every error of Thumbseal, grouped by who can mend it.
+
+    ThumbsealError
+    ├── SettingsError        the operator: the settings file or the environment
+    ├── LogError             the operator: the log's file or its disk
+    │   └── LogBusy          another server holds it
+    ├── TokenError           the caller: a token that is not good here
+    └── RequestError         the caller: a request refused as a whole
+        ├── BadRequest       400  the body is not what the route takes
+        ├── Unauthorized     401  one answer for every bad token, so that nothing can be probed
+        ├── Forbidden        403  this origin may not speak for this site
+        ├── NotFound         404
+        ├── TooLarge         413
+        ├── UnsupportedBody  415  a compressed body
+        └── Unavailable      503  try again later
+
+A class knows its status and its code; one handler turns the tree into the wire form
+``{"error": {"code", "message", "field"?, "retry"}}``.
+"""
+
+from typing import ClassVar
+
+
+class ThumbsealError(Exception):
+    """The base of all; its text says what to do."""
+
+
+class SettingsError(ThumbsealError):
+    """The settings cannot be used; the text names the place and the remedy."""
+
+
+class LogError(ThumbsealError):
+    """The log cannot be opened or written."""
+
+
+class LogBusy(LogError):
+    """Another server process owns this log."""
+
+
+class TokenError(ThumbsealError):
+    """A token is forged, misspelt, of another kind or site, or outside its time."""
+
+
+class RequestError(ThumbsealError):
+    """A request refused as a whole; nothing of it was stored.
+
+    ``code`` is stable and documented, ``field`` names the part of the body,
+    ``retry`` says whether the same request can succeed later.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    retry: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, code: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = code or self.code
+        self.field = field
+
+
+class BadRequest(RequestError):
+    """400: the body is not what the route takes."""
+
+
+class Unauthorized(RequestError):
+    """401: always the same words, whatever was wrong with the token."""
+
+    status = 401
+    code = "token_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("The token is not valid here. Open the thread again.")
+
+
+class Forbidden(RequestError):
+    """403: the page's origin is not one of the site's."""
+
+    status = 403
+    code = "origin_refused"
+
+
+class NotFound(RequestError):
+    """404: no such site or path."""
+
+    status = 404
+    code = "not_found"
+
+
+class TooLarge(RequestError):
+    """413: the body is over the limit of this route."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedBody(RequestError):
+    """415: compressed bodies are refused, so that none can unfold in memory."""
+
+    status = 415
+    code = "unsupported_body"
+
+
+class Unavailable(RequestError):
+    """503: the log cannot take events at the moment."""
+
+    status = 503
+    code = "unavailable"
+    retry = True

@@ -1,0 +1,152 @@
+"""The forwarder: claim, fold, send, settle; one for each upstream of each site.
+
+It never touches a request. What it has done is in the log, so it may be killed anywhere: the
+claim is made again, and an upstream that keeps state does not notice.
+"""
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+from msgspec import structs
+
+from thumbseal import retry
+from thumbseal.conversation import Conversation, fold
+from thumbseal.errors import LogError
+from thumbseal.events import Message
+from thumbseal.ids import MessageId
+from thumbseal.log import Claim, Due, Log, Settled
+from thumbseal.upstreams import Change, Later, Outcome, Upstream, UpstreamDown
+
+CLAIM: Final = 200  # events at once: with the longest messages still far under Lunary's 20 MiB
+MAX_FOLDS: Final = 1_000
+POLL: Final = 1.0  # seconds; a lost wake-up costs no more than this
+SKIP: Final = 1_000  # other sites' events that the cursor passes without a delivery
+
+
+class Forwarder:
+    """Brings the events of a site to one upstream.
+
+    ``name`` is "site/upstream" and names its cursor; ``clock`` gives epoch seconds, ``jitter``
+    numbers in 0 … 1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: Log,
+        upstream: Upstream,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self._site = name.partition("/")[0]
+        self._log = log
+        self._upstream = upstream
+        self._clock = clock
+        self._jitter = jitter
+        self._folds: OrderedDict[int, Conversation] = OrderedDict()
+        self._failures = 0
+        self._logger = structlog.get_logger().bind(upstream=name)
+
+    async def run(self) -> None:
+        """Deliver for ever; returns only by cancellation."""
+        stored = self._log.watch()
+        while True:
+            stored.clear()
+            try:
+                wait = await self.step()
+            except LogError as error:
+                self._logger.error("log_failed", error=str(error))
+                wait = POLL
+            if wait is None:
+                await _until(stored, POLL)
+            else:
+                await asyncio.sleep(wait)
+
+    async def step(self) -> float | None:
+        """One claim from beginning to end.
+
+        Returns the seconds to wait before the next, None when there was nothing to do.
+        """
+        now = int(self._clock() * 1000)
+        known = {number: told.last_seq for number, told in self._folds.items()}
+        claim = await self._log.claim(self.name, self._site, now, CLAIM, known)
+        if not claim.due:
+            if claim.upto - claim.since > SKIP:
+                await self._log.settle(claim, [], now)
+            return None
+        changes = [self._change(due) for due in claim.due]
+        try:
+            outcomes = await self._upstream.deliver(changes)
+        except UpstreamDown as error:
+            return self._back_off(error)
+        self._failures = 0
+        await self._settle(claim, changes, outcomes)
+        return self._upstream.pause
+
+    def _change(self, due: Due) -> Change:
+        """A due thread folded; the fold is kept, so that a long thread is not read anew."""
+        stored = due.stored
+        told = self._folds.pop(stored.thread_no, None) or Conversation(stored.thread)
+        told = fold(stored.events, structs.replace(told, user=stored.user))
+        self._folds[stored.thread_no] = told
+        if len(self._folds) > MAX_FOLDS:
+            self._folds.popitem(last=False)
+        new = [event for event in stored.events if event.seq >= due.since_seq]
+        return Change(self._site, told, new, due.dead)
+
+    def _back_off(self, error: UpstreamDown) -> float:
+        self._failures += 1
+        wait = retry.delay(self._failures, self._jitter(), error.after)
+        if error.refused:
+            wait = max(wait, retry.REFUSED)
+        self._logger.warning(
+            "upstream_refused" if error.refused else "upstream_down",
+            reason=str(error),
+            failures=self._failures,
+            wait_seconds=round(wait, 1),
+        )
+        return wait
+
+    async def _settle(
+        self, claim: Claim, changes: Sequence[Change], outcomes: Sequence[Outcome]
+    ) -> None:
+        now = self._clock()
+        settled = [
+            self._settled(due, change, outcome, now)
+            for due, change, outcome in zip(claim.due, changes, outcomes, strict=True)
+        ]
+        await self._log.settle(claim, settled, int(now * 1000))
+
+    def _settled(self, due: Due, change: Change, outcome: Outcome, now: float) -> Settled:
+        number = due.stored.thread_no
+        if isinstance(outcome, Later):
+            attempts = due.attempts + 1
+            wait = retry.delay(attempts, self._jitter(), outcome.after)
+            since = due.since_seq if outcome.since is None else outcome.since
+            self._logger.info(
+                "thread_held", thread=change.conversation.thread, reason=outcome.reason
+            )
+            return Settled(number, attempts, since, int((now + wait) * 1000), outcome.reason)
+        for seq, reason in outcome.dead:
+            self._logger.warning("event_dead", seq=seq, reason=reason)
+        messages = [each.entry.message for each in change.events if isinstance(each.entry, Message)]
+        return Settled(
+            number,
+            dead=outcome.dead,
+            waiting=outcome.waiting,
+            arrived=tuple(map(MessageId, messages)),
+        )
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

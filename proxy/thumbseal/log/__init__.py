@@ -1,0 +1,177 @@
+"""The log: the append-only record of events. What a storage engine must do, and its values.
+
+An event is *accepted* when it is on disk, not before. Everything else here is a reader with a
+cursor: it takes a claim, works on it, and settles it; a crash between the two repeats the claim.
+Nothing in this protocol lists all there is.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from thumbseal.events import AnyEntry, Event, Source
+from thumbseal.ids import ActorId, MessageId, ThreadId
+
+Scope = Literal["thread", "actor", "user", "token", "site"]
+Status = Literal["accepted", "duplicate", "rejected"]
+
+
+class Draft(Struct, frozen=True):
+    """An event about to be stored. ``at`` is in ms; ``user`` is vouched for, or None."""
+
+    thread: ThreadId
+    user: str | None
+    source: Source
+    actor: ActorId
+    at: int
+    entry: AnyEntry
+
+
+class Verdict(Struct, frozen=True, omit_defaults=True):
+    """What became of one event. ``code`` says why it was rejected, ``field`` where;
+    ``retry`` whether sending it again can help."""
+
+    status: Status
+    code: str | None = None
+    field: str | None = None
+    retry: bool = False
+
+
+class StoredThread(Struct, frozen=True):
+    """A thread as far as a reader asked for it; events in ascending ``seq``."""
+
+    thread_no: int
+    thread: ThreadId
+    user: str | None
+    created_at: int
+    events: list[Event]
+
+
+class Barrier(Struct, frozen=True):
+    """Tokens of this scope that were first issued by ``at`` (seconds) are refused."""
+
+    site: str
+    scope: Scope
+    id: str
+    at: int
+
+
+class Barriers:
+    """All barriers, to be asked at every request."""
+
+    def __init__(self, rows: Sequence[Barrier] = ()) -> None:
+        self._at: dict[tuple[str, str, str | None], int] = {
+            (row.site, row.scope, row.id): row.at for row in rows
+        }
+
+    def refuse(self, site: str, first_issued: int, **ids: str | None) -> bool:
+        """Whether a token that names these ids, by scope, is barred. A thread's barrier refuses
+        all of its tokens, however new."""
+        if not self._at:
+            return False
+        if (site, "thread", ids.get("thread")) in self._at:
+            return True
+        named = [*ids.items(), ("site", site)]
+        return any(first_issued <= self._at.get((site, *name), -1) for name in named)
+
+
+class Due(Struct, frozen=True):
+    """A thread with something to deliver: its events since ``since_seq``.
+
+    ``stored.events`` also holds older ones where the claim asked for them; ``dead`` are the
+    events whose content this upstream refused for good.
+    """
+
+    stored: StoredThread
+    since_seq: int
+    attempts: int
+    dead: frozenset[int]
+
+
+class Claim(Struct, frozen=True):
+    """What one upstream has to do next; settling it moves the cursor from ``since`` to ``upto``."""
+
+    upstream: str
+    since: int
+    upto: int
+    due: list[Due]
+
+
+class Settled(Struct, frozen=True):
+    """What became of one due thread.
+
+    ``hold_from`` is the first event that was not delivered, None if all were; then ``next_at``
+    (ms) and ``reason`` say when and why again. ``dead`` are events refused for good with the
+    reason, ``waiting`` votes with the message they wait for.
+    """
+
+    thread_no: int
+    attempts: int = 0
+    hold_from: int | None = None
+    next_at: int = 0
+    reason: str = ""
+    dead: tuple[tuple[int, str], ...] = ()
+    waiting: tuple[tuple[int, MessageId], ...] = ()
+    arrived: tuple[MessageId, ...] = ()
+
+
+class Counts(Struct, frozen=True):
+    """Where a site's events are at one upstream; ``accepted`` is the sum of the others."""
+
+    accepted: int
+    delivered: int
+    pending: int
+    held: int
+    dead: int
+
+
+class Log(Protocol):
+    """A storage engine. Every method raises `thumbseal.errors.LogError` when the disk fails."""
+
+    @property
+    def barriers(self) -> Barriers:
+        """The barriers as of at most a second ago."""
+
+    async def append(self, site: str, drafts: Sequence[Draft], received_at: int) -> list[Verdict]:
+        """Store events in this order and say what became of each, once they are on disk."""
+
+    async def read(self, site: str, thread: ThreadId) -> StoredThread | None:
+        """One thread, whole; None if it has no event."""
+
+    async def recent(self, site: str, limit: int) -> list[StoredThread]:
+        """The threads that were started last, newest first, each whole."""
+
+    async def votes(self, site: str, thread: ThreadId, actor: ActorId) -> list[Event]:
+        """An actor's feedback events in one thread."""
+
+    async def bar(self, barrier: Barrier) -> None:
+        """Refuse tokens from now on."""
+
+    async def claim(
+        self, upstream: str, site: str, now: int, limit: int, known: Mapping[int, int]
+    ) -> Claim:
+        """Up to ``limit`` new events past the cursor and the holds that are due.
+
+        ``known`` maps thread numbers to the last event the caller has folded: older ones are
+        left out unless they are due.
+        """
+
+    async def settle(self, claim: Claim, outcomes: Sequence[Settled], now: int) -> None:
+        """Record what became of a claim, all of it in one transaction."""
+
+    async def next_hold(self, upstream: str) -> int | None:
+        """When the next hold is due, in ms; None without holds."""
+
+    async def counts(self, upstream: str, site: str) -> Counts:
+        """Where the events of a site are."""
+
+    async def check(self) -> None:
+        """Return if an event could be written now."""
+
+    def watch(self) -> asyncio.Event:
+        """An event that is set whenever something was stored."""
+
+    async def close(self) -> None:
+        """Finish what was handed in, and let go of the files."""

@@ -1,0 +1,206 @@
+"""Appending to a SQLite log: one statement for a whole group, then a word for each event.
+
+The unique keys decide what is a repeat, in the same transaction that stores it. Runs on the
+writer's thread only, hence the plain caches.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from thumbseal import events
+from thumbseal.events import KINDS, Feedback, Message
+from thumbseal.ids import ThreadId
+from thumbseal.log import Draft, Verdict
+
+BUCKETS: Final = 64
+MAX_CACHED_THREADS: Final = 20_000  # about 200 bytes each
+COLUMNS: Final = 11
+MAX_ROWS: Final = 1_000  # SQLite takes 32,766 variables in one statement
+
+ACCEPTED: Final = Verdict("accepted")
+DUPLICATE: Final = Verdict("duplicate")
+
+
+class Batch(Struct, frozen=True):
+    """The events of one request."""
+
+    site: str
+    drafts: Sequence[Draft]
+    received_at: int
+
+
+class Room(Struct):
+    """A thread as the writer knows it: its number, and how much it holds."""
+
+    thread_no: int
+    bucket: int
+    user: str | None
+    events: int
+    bytes: int
+
+    def takes(self, draft: Draft, size: int) -> bool:
+        """Whether there is room; a tenth is kept for votes, so that a long chat stays rateable."""
+        share = 1.0 if isinstance(draft.entry, Feedback) else 1.0 - events.VOTE_RESERVE
+        return (
+            self.events < events.MAX_THREAD_EVENTS * share
+            and self.bytes + size <= events.MAX_THREAD_BYTES * share
+        )
+
+
+class Row(Struct, frozen=True):
+    """A row of ``events`` about to be written."""
+
+    seq: int
+    room: Room
+    draft: Draft
+    received_at: int
+    body: str
+
+    def values(self) -> tuple[object, ...]:
+        draft, entry = self.draft, self.draft.entry
+        return (
+            self.seq,
+            self.room.bucket,
+            self.room.thread_no,
+            entry.message if isinstance(entry, Message | Feedback) else None,
+            entry.id,
+            KINDS[type(entry)],
+            draft.source,
+            draft.actor,
+            draft.at,
+            self.received_at,
+            self.body,
+        )
+
+
+class Ledger:
+    """Appends batches and remembers the threads it met."""
+
+    def __init__(self) -> None:
+        self._rooms: OrderedDict[tuple[str, ThreadId], Room] = OrderedDict()
+        self._version = -1
+
+    def append(
+        self, connection: sqlite3.Connection, batches: Sequence[Batch]
+    ) -> list[list[Verdict]]:
+        """The verdicts on each batch's events, in order. Part of the caller's transaction."""
+        self._forget_if_changed(connection)
+        try:
+            return self._append(connection, batches)
+        except BaseException:
+            self._rooms.clear()  # what was counted is rolled back
+            raise
+
+    def _append(
+        self, connection: sqlite3.Connection, batches: Sequence[Batch]
+    ) -> list[list[Verdict]]:
+        seq = _last_seq(connection)
+        verdicts: list[list[Verdict]] = []
+        places: list[tuple[int, int]] = []
+        rows: list[Row] = []
+        for number, batch in enumerate(batches):
+            verdicts.append([Verdict("rejected", "thread_full")] * len(batch.drafts))
+            for index, draft in enumerate(batch.drafts):
+                room, body = self._room(connection, batch, draft), events.dump(draft.entry).decode()
+                if room.takes(draft, len(body)):
+                    rows.append(Row(seq + len(rows) + 1, room, draft, batch.received_at, body))
+                    places.append((number, index))
+        for (number, index), verdict in zip(places, _store(connection, rows), strict=True):
+            verdicts[number][index] = verdict
+        return verdicts
+
+    def _room(self, connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Room:
+        key = (batch.site, draft.thread)
+        room = self._rooms.get(key)
+        if room is None:
+            room = self._rooms[key] = _find_room(connection, batch, draft)
+            if len(self._rooms) > MAX_CACHED_THREADS:
+                self._rooms.popitem(last=False)
+        _vouch(connection, room, draft)
+        return room
+
+    def _forget_if_changed(self, connection: sqlite3.Connection) -> None:
+        """The command line may write beside the server; SQLite tells that it happened."""
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._rooms.clear()
+            self._version = version
+
+
+def _last_seq(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _find_room(connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Room:
+    key = (batch.site, draft.thread)
+    connection.execute(
+        "INSERT INTO threads (site, thread, user, created_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (*key, draft.user, batch.received_at),
+    )
+    thread_no, user = connection.execute(
+        "SELECT thread_no, user FROM threads WHERE site = ? AND thread = ?", key
+    ).fetchone()
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM events WHERE thread_no = ?",
+        (thread_no,),
+    ).fetchone()
+    return Room(thread_no, crc32("\n".join(key).encode()) % BUCKETS, user, count, size)
+
+
+def _vouch(connection: sqlite3.Connection, room: Room, draft: Draft) -> None:
+    """A thread that began with a bare vote learns its user from the first event that knows."""
+    if draft.user is not None and room.user is None:
+        connection.execute(
+            "UPDATE threads SET user = ? WHERE thread_no = ?", (draft.user, room.thread_no)
+        )
+        room.user = draft.user
+
+
+def _store(connection: sqlite3.Connection, rows: list[Row]) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    for start in range(0, len(rows), MAX_ROWS):
+        verdicts += _store_chunk(connection, rows[start : start + MAX_ROWS])
+    return verdicts
+
+
+def _store_chunk(connection: sqlite3.Connection, rows: list[Row]) -> list[Verdict]:
+    one = f"({','.join('?' * COLUMNS)})"
+    stored = connection.execute(
+        f"INSERT INTO events VALUES {','.join([one] * len(rows))} ON CONFLICT DO NOTHING",  # noqa: S608  placeholders only
+        [value for row in rows for value in row.values()],
+    ).rowcount
+    if stored == len(rows):
+        new = {row.seq for row in rows}
+    else:
+        found = connection.execute("SELECT seq FROM events WHERE seq >= ?", (rows[0].seq,))
+        new = {seq for (seq,) in found}
+    for row in rows:
+        if row.seq in new:
+            row.room.events += 1
+            row.room.bytes += len(row.body)
+    return [ACCEPTED if row.seq in new else _judge(connection, row) for row in rows]
+
+
+def _judge(connection: sqlite3.Connection, row: Row) -> Verdict:
+    """Why a unique key refused a row: a repeat, or an id that stands for something else."""
+    entry = row.draft.entry
+    same_id = connection.execute(
+        "SELECT body FROM events WHERE thread_no = ? AND source = ? AND event_id = ?",
+        (row.room.thread_no, row.draft.source, entry.id),
+    ).fetchone()
+    if same_id:
+        return DUPLICATE if same_id == (row.body,) else Verdict("rejected", "id_reused", "id")
+    (body,) = connection.execute(
+        "SELECT body FROM events WHERE thread_no = ? AND message = ? AND kind = 'message'",
+        (row.room.thread_no, entry.message if isinstance(entry, Message) else None),
+    ).fetchone()
+    recorded = msgspec.structs.replace(events.load(body), id=entry.id, at=entry.at)
+    return DUPLICATE if recorded == entry else Verdict("rejected", "message_used", "message")

@@ -1,0 +1,134 @@
+"""The one writer of a SQLite log: a thread that groups whatever waits into one transaction.
+
+When it is idle a job is committed at once; while a commit waits for the disk, jobs queue up and
+share the next one. So the cost of a sync is paid once for many events, and nobody waits for a
+timer. A caller's future resolves after the commit, never before.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from thumbseal.errors import LogError
+
+MAX_GROUP: Final = 512  # events in a transaction: far past it a commit delays its first event
+
+I = TypeVar("I")  # noqa: E741  an item
+R = TypeVar("R")
+Work = Callable[[sqlite3.Connection, Sequence[I]], Sequence[R]]
+
+
+class Job(Struct, Generic[I, R], frozen=True):
+    """One item of work; neighbours with the same ``work`` are done in one call."""
+
+    work: Work[I, R]
+    item: I
+    weight: int
+    future: asyncio.Future[R]
+
+
+class Writer:
+    """Runs jobs on a connection that it owns, in the order they were handed in."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._jobs: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="thumbseal-log", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Work[I, R], item: I, weight: int = 1) -> R:
+        """The result of one item, once it is on disk.
+
+        Raises:
+            LogError: the disk refused, or the log is closed; nothing of the item was stored.
+        """
+        if self._closed:
+            raise LogError("The log is closed; the server is about to stop.")
+        future: asyncio.Future[R] = self._loop.create_future()
+        self._jobs.put(Job(work, item, weight, future))
+        return await future
+
+    async def close(self) -> None:
+        """Finish the jobs handed in so far."""
+        self._closed = True
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            answers = self._commit(group)
+            self._loop.call_soon_threadsafe(_resolve, answers)
+        self._connection.close()
+
+    def _next_group(self) -> list[Job[Any, Any]]:
+        """Whatever waits now, at least one job; empty when the log is closed."""
+        job = self._jobs.get()
+        group, weight = [], 0
+        while job is not None:
+            group.append(job)
+            weight += job.weight
+            if weight >= MAX_GROUP or self._jobs.empty():
+                return group
+            job = self._jobs.get()
+        self._jobs.put(None)
+        return group
+
+    def _commit(self, group: list[Job[Any, Any]]) -> list[tuple[Job[Any, Any], Any]]:
+        try:
+            return _transact(self._connection, group)
+        except Exception as error:  # noqa: BLE001  every failure must reach its callers
+            if len(group) == 1:
+                return [(group[0], error)]
+        # One bad job must not fail its neighbours: each alone, in the same order.
+        return [answer for job in group for answer in self._commit([job])]
+
+
+def _transact(
+    connection: sqlite3.Connection, group: list[Job[Any, Any]]
+) -> list[tuple[Job[Any, Any], Any]]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        answers = [answer for run in _runs(group) for answer in _do(connection, run)]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return answers
+
+
+def _runs(group: list[Job[Any, Any]]) -> list[list[Job[Any, Any]]]:
+    """The group cut where the kind of work changes; order is kept."""
+    runs: list[list[Job[Any, Any]]] = []
+    for job in group:
+        if runs and runs[-1][0].work == job.work:
+            runs[-1].append(job)
+        else:
+            runs.append([job])
+    return runs
+
+
+def _do(
+    connection: sqlite3.Connection, run: list[Job[Any, Any]]
+) -> list[tuple[Job[Any, Any], Any]]:
+    results = run[0].work(connection, [job.item for job in run])
+    return list(zip(run, results, strict=True))
+
+
+def _resolve(answers: list[tuple[Job[Any, Any], Any]]) -> None:
+    for job, answer in answers:
+        if job.future.done():
+            continue  # the caller went away
+        if isinstance(answer, sqlite3.Error):
+            job.future.set_exception(LogError(f"The log cannot be written: {answer}."))
+        elif isinstance(answer, BaseException):
+            job.future.set_exception(answer)
+        else:
+            job.future.set_result(answer)

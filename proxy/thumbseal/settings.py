@@ -1,0 +1,228 @@
+"""Settings: ``thumbseal.toml`` as frozen values. The only reader of the environment.
+
+A secret is written as a reference, ``env:NAME`` or ``file:PATH``, and is resolved here; its value
+is never printed, neither by ``repr`` nor in an error.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from thumbseal.errors import SettingsError
+from thumbseal.ids import Role
+from thumbseal.keys import Keys
+
+ENVIRONMENT: Final[Mapping[str, str]] = os.environ
+SQLITE: Final = "sqlite:"
+_SITE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+SCHEMES: Final = ("http", "https")
+_ORIGIN: Final = re.compile(
+    r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d+)?"
+)
+
+
+class Secret:
+    """A value that nothing prints; `reveal` is the one way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "[redacted]"
+
+    def reveal(self) -> str:
+        return self._value
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens, what the world calls it, and where its log lies: an absolute
+    ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file."""
+
+    listen: str = "127.0.0.1:8300"
+    public_url: str | None = None
+    log: str = "sqlite:thumbseal.db"
+    trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def log_path(self) -> Path:
+        return Path(self.log.removeprefix(SQLITE).removeprefix("//"))
+
+
+class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_field="kind"):
+    """A Lunary server; ``key`` is the project's private key."""
+
+    name: str
+    key: Secret
+    url: str = "https://api.lunary.ai"
+
+
+class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", tag_field="kind"):
+    """A receiver of Standard Webhooks; ``secret`` is ``whsec_`` and base64 of 24 to 64 bytes."""
+
+    name: str
+    url: str
+    secret: Secret
+
+
+Upstream = Lunary | Webhook
+
+
+class Site(Struct, frozen=True, forbid_unknown_fields=True):
+    """One chat application: its signing keys, its origins, its policy, its upstreams."""
+
+    keys: Annotated[list[Secret], Meta(min_length=1)]
+    origins: list[str] = []
+    browser_roles: tuple[Role, ...] = ("user", "assistant", "tool")
+    reasons: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = ()
+    upstreams: list[Upstream] = []
+
+    def signing_keys(self) -> Keys:
+        return Keys.derive([key.reveal() for key in self.keys])
+
+
+class Settings(Struct, frozen=True):
+    """The whole file."""
+
+    server: Server
+    sites: dict[str, Site]
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    sites: dict[str, dict[str, Any]]
+    server: Server = Server()
+
+
+T = TypeVar("T")
+
+
+def read(path: Path, environment: Mapping[str, str] = ENVIRONMENT) -> Settings:
+    """The settings of a file.
+
+    Raises:
+        SettingsError: the file cannot be read, or something in it cannot be used; the text names
+            the place and what to write there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"Cannot read {path}: {error}. `thumbseal init` writes a settings file."
+        ) from error
+    try:
+        return parse(text, path.parent, environment)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
+    """The settings of a TOML text; ``file:`` references are relative to ``folder``."""
+
+    def resolve(kind: type, value: object) -> object:
+        if kind is Secret and isinstance(value, str):
+            return _secret(value, folder, environment)
+        raise NotImplementedError
+
+    def convert(value: object, kind: type[T], place: str) -> T:
+        try:
+            return msgspec.convert(value, kind, dec_hook=resolve)
+        except msgspec.ValidationError as error:
+            what, _, path = str(error).partition(" - at `$")
+            where = f"{place}{path}".strip("`.") or "the file"
+            raise SettingsError(f"{where}: {what}") from error
+
+    try:
+        file = convert(tomllib.loads(text), _File, "")
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"not TOML: {error}") from error
+    sites = {name: convert(site, Site, f"sites.{name}") for name, site in file.sites.items()}
+    _check_server(file.server)
+    log = f"{SQLITE}//{(folder / file.server.log_path).absolute()}"
+    settings = Settings(msgspec.structs.replace(file.server, log=log), sites)
+    _check(settings)
+    return settings
+
+
+def listed(origin: str, origins: list[str]) -> bool:
+    """Whether an origin is one of a site's; ``https://*.example.org`` stands for any subdomain."""
+    return any(re.fullmatch(origin_pattern(entry), origin) for entry in origins)
+
+
+def origin_pattern(entry: str) -> str:
+    """The regular expression of one entry of ``origins``."""
+    return re.escape(entry).replace(r"\*", r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+
+
+def _secret(reference: str, folder: Path, environment: Mapping[str, str]) -> Secret:
+    scheme, _, rest = reference.partition(":")
+    if scheme == "env":
+        if not environment.get(rest):
+            raise ValueError(f"the environment has no {rest}; set it, or refer to another")
+        return Secret(environment[rest])
+    if scheme == "file":
+        try:
+            return Secret((folder / rest).read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read the file {rest}: {type(error).__name__}") from error
+    raise ValueError("write a secret as env:NAME or file:PATH, never itself")
+
+
+def _check(settings: Settings) -> None:
+    if not settings.sites:
+        raise SettingsError("sites: name at least one, as in [sites.support]")
+    for name, site in settings.sites.items():
+        place = f"sites.{name}"
+        if not _SITE.fullmatch(name):
+            raise SettingsError(f"{place}: a name is up to 64 of a-z, 0-9, - and _")
+        try:
+            site.signing_keys()
+        except SettingsError as error:
+            raise SettingsError(f"{place}.keys: {error}") from error
+        for origin in site.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"{place}.origins: {origin!r} is not an origin. Write scheme and host in lower "
+                    "case, as in https://chat.example.com, and no path."
+                )
+        _check_upstreams(place, site.upstreams)
+
+
+def _check_server(server: Server) -> None:
+    if not re.fullmatch(r".+:\d{1,5}", server.listen):
+        raise SettingsError("server.listen: write HOST:PORT, as in 127.0.0.1:8300")
+    if server.public_url is not None:
+        _check_url("server.public_url", server.public_url)
+    if not re.fullmatch(r"sqlite:(///)?[^/].*", server.log):
+        raise SettingsError(
+            "server.log: write sqlite:///var/lib/thumbseal/log.db, or sqlite:log.db for a file "
+            "beside the settings. SQLite is the engine there is."
+        )
+
+
+def _check_upstreams(place: str, upstreams: list[Upstream]) -> None:
+    names = [upstream.name for upstream in upstreams]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"{place}.upstreams: two have the same name; it names their progress")
+    for upstream in upstreams:
+        _check_url(f"{place}.upstreams.{upstream.name}.url", upstream.url)
+
+
+def _check_url(place: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise SettingsError(f"{place}: {url!r} is not an http(s) URL")
+    if parts.username or parts.password:
+        raise SettingsError(f"{place}: no name or password in a URL, it ends up in logs")

@@ -1,0 +1,272 @@
+"""Signed tokens: what a browser or a backend may do, in one string that needs no look-up.
+
+Four kinds, one mechanism: a packed payload in base64url, a dot, and an HMAC-SHA-256 made with a
+subkey of the site's key. The kind stands in the payload's first byte and picks the subkey, so a
+token of one kind never passes for another. This is the only file that signs or verifies.
+
+A token is a bearer secret: it belongs in a request's body or in the ``Authorization`` header,
+never in a URL, a log or an error.
+"""
+
+import hashlib
+import re
+import struct
+import uuid
+from collections.abc import Mapping
+from enum import IntFlag
+from typing import Final, Literal
+
+import msgspec
+from itsdangerous import BadData, Signer
+
+from thumbseal.errors import TokenError
+from thumbseal.ids import ActorId, MessageId, Role, ThreadId, new_id
+from thumbseal.keys import Keys, Kind, decode, encode
+
+LEEWAY: Final = 60  # seconds; the clocks of two honest servers differ by less
+THREAD_LIFE: Final = 24 * 3600
+THREAD_RENEWABLE: Final = 30 * 24 * 3600  # after this a page starts over: no eternal credential
+MESSAGE_LIFE: Final = 90 * 24 * 3600  # people come back to an old answer and vote
+BACKEND_LIFE: Final = 365 * 24 * 3600
+REPLAY_LIFE: Final = 12 * 3600
+
+MAX_USER_BYTES: Final = 64
+MAX_TOKEN: Final = 512  # far over the longest real one; nothing longer is even looked at
+
+_SIGNATURE: Final = 43  # 32 bytes in base64url without padding
+_SPELLING: Final = re.compile(rf"[A-Za-z0-9_-]{{34,}}\.[A-Za-z0-9_-]{{{_SIGNATURE}}}", re.ASCII)
+_THREAD: Final = struct.Struct(">B8s16s16sBIII")
+_MESSAGE: Final = struct.Struct(">B8s16s16s16sII")
+_PASS: Final = struct.Struct(">B8s16sII")
+
+
+class Grant(IntFlag):
+    """What a thread token may write: the roles, and whether it speaks for the backend."""
+
+    USER = 1
+    ASSISTANT = 2
+    TOOL = 4
+    SYSTEM = 8
+    BACKEND = 128
+
+
+ROLES: Final[Mapping[Role, Grant]] = {
+    "user": Grant.USER,
+    "assistant": Grant.ASSISTANT,
+    "tool": Grant.TOOL,
+    "system": Grant.SYSTEM,
+}
+EVERY_ROLE: Final = Grant.USER | Grant.ASSISTANT | Grant.TOOL | Grant.SYSTEM | Grant.BACKEND
+
+
+class ThreadClaims(msgspec.Struct, frozen=True):
+    """A thread token's claims: who may write what into which thread. Times in epoch seconds."""
+
+    thread: ThreadId
+    actor: ActorId
+    user: str | None
+    grant: Grant
+    issued: int
+    first_issued: int
+    expires: int
+
+    def may_write(self, role: Role) -> bool:
+        return bool(self.grant & ROLES[role])
+
+    @property
+    def source(self) -> Literal["browser", "backend"]:
+        return "backend" if self.grant & Grant.BACKEND else "browser"
+
+
+class MessageClaims(msgspec.Struct, frozen=True):
+    """A message token's claims: one message of one thread, and the actor it was given to."""
+
+    thread: ThreadId
+    message: MessageId
+    actor: ActorId
+    issued: int
+    expires: int
+
+
+class PassClaims(msgspec.Struct, frozen=True):
+    """The claims of a backend token or a replay session: an id that can be revoked."""
+
+    id: str
+    issued: int
+    expires: int
+
+
+def site_tag(site: str) -> bytes:
+    """Eight bytes that name a site inside a token (the name itself would make it too long)."""
+    return hashlib.sha256(site.encode()).digest()[:8]
+
+
+def tag_of(token: str) -> bytes:
+    """The site tag a token *claims*: good for picking the keys to verify it with, no more."""
+    _check_spelling(token)
+    return decode(token.partition(".")[0])[1:9]
+
+
+class Tokens:
+    """Mints and verifies the tokens of one site.
+
+    ``site`` is the site's name; ``keys`` may lack kinds (an application's), which then can be
+    neither made nor read. Every ``now`` is in epoch seconds.
+    """
+
+    def __init__(self, site: str, keys: Keys) -> None:
+        self.site = site
+        self.tag = site_tag(site)
+        self._signers = {
+            kind: Signer(subkeys, key_derivation="none", digest_method=hashlib.sha256)
+            for kind, subkeys in keys.subkeys.items()
+        }
+
+    def mint_thread(self, claims: ThreadClaims) -> str:
+        """A thread token.
+
+        Raises:
+            TokenError: the user is longer than 64 bytes of UTF-8.
+        """
+        user = (claims.user or "").encode()
+        if len(user) > MAX_USER_BYTES:
+            raise TokenError(f"A user id takes at most {MAX_USER_BYTES} bytes of UTF-8.")
+        packed = _THREAD.pack(
+            Kind.THREAD,
+            self.tag,
+            _packed(claims.thread),
+            _packed(claims.actor),
+            claims.grant,
+            claims.issued,
+            claims.first_issued,
+            claims.expires,
+        )
+        return self._sign(Kind.THREAD, packed + user)
+
+    def mint_message(self, claims: MessageClaims) -> str:
+        """A message token: at most 140 characters."""
+        packed = _MESSAGE.pack(
+            Kind.MESSAGE,
+            self.tag,
+            _packed(claims.thread),
+            _packed(claims.message),
+            _packed(claims.actor),
+            claims.issued,
+            claims.expires,
+        )
+        return self._sign(Kind.MESSAGE, packed)
+
+    def mint_pass(self, kind: Literal[Kind.BACKEND, Kind.REPLAY], claims: PassClaims) -> str:
+        """A backend token or a replay session."""
+        return self._sign(
+            kind, _PASS.pack(kind, self.tag, _packed(claims.id), claims.issued, claims.expires)
+        )
+
+    def blank(self, thread: ThreadId, actor: ActorId, now: float) -> tuple[MessageId, str]:
+        """A fresh message id of a thread, and its token."""
+        message, issued = MessageId(new_id(int(now * 1000))), int(now)
+        claims = MessageClaims(thread, message, actor, issued, issued + MESSAGE_LIFE)
+        return message, self.mint_message(claims)
+
+    def read_thread(self, token: str, now: float) -> ThreadClaims:
+        """The claims of a live thread token.
+
+        Raises:
+            TokenError: anything about it is not right; the text never says what.
+        """
+        claims = self.read_expired_thread(token)
+        _check_time(claims.issued, claims.expires, now)
+        return claims
+
+    def read_expired_thread(self, token: str) -> ThreadClaims:
+        """The claims of a genuine thread token of any age: to renew it, or to know its actor."""
+        payload = self._verify(Kind.THREAD, token)
+        if len(payload) < _THREAD.size:
+            raise TokenError("not a thread token")
+        _, _, thread, actor, grant, issued, first, expires = _THREAD.unpack_from(payload)
+        user = payload[_THREAD.size :].decode() or None
+        return ThreadClaims(
+            ThreadId(_spelled(thread)),
+            ActorId(_spelled(actor)),
+            user,
+            Grant(grant),
+            issued,
+            first,
+            expires,
+        )
+
+    def read_message(self, token: str, now: float) -> MessageClaims:
+        """The claims of a live message token.
+
+        Raises:
+            TokenError: anything about it is not right.
+        """
+        payload = self._verify(Kind.MESSAGE, token)
+        if len(payload) != _MESSAGE.size:
+            raise TokenError("not a message token")
+        _, _, thread, message, actor, issued, expires = _MESSAGE.unpack(payload)
+        _check_time(issued, expires, now)
+        return MessageClaims(
+            ThreadId(_spelled(thread)),
+            MessageId(_spelled(message)),
+            ActorId(_spelled(actor)),
+            issued,
+            expires,
+        )
+
+    def read_pass(
+        self, kind: Literal[Kind.BACKEND, Kind.REPLAY], token: str, now: float
+    ) -> PassClaims:
+        """The claims of a live backend token or replay session.
+
+        Raises:
+            TokenError: anything about it is not right.
+        """
+        payload = self._verify(kind, token)
+        if len(payload) != _PASS.size:
+            raise TokenError("not a pass")
+        _, _, id_, issued, expires = _PASS.unpack(payload)
+        _check_time(issued, expires, now)
+        return PassClaims(_spelled(id_), issued, expires)
+
+    def _sign(self, kind: Kind, payload: bytes) -> str:
+        return self._signer(kind).sign(encode(payload)).decode()
+
+    def _verify(self, kind: Kind, token: str) -> bytes:
+        _check_spelling(token)
+        try:
+            payload = decode(self._signer(kind).unsign(token).decode())
+        except BadData as error:
+            raise TokenError("the signature does not match") from error
+        if payload[0] != kind or payload[1:9] != self.tag:
+            raise TokenError("a token of another kind or site")
+        return payload
+
+    def _signer(self, kind: Kind) -> Signer:
+        if kind not in self._signers:
+            raise TokenError(f"These keys make and read no {kind.name.lower()} token.")
+        return self._signers[kind]
+
+
+def _check_spelling(token: str) -> None:
+    """One token, one spelling: base64 decoders drop padding and stray bits, so equal tokens could
+    be written in many ways, and a list of revoked ones would be walked around."""
+    if len(token) > MAX_TOKEN or not _SPELLING.fullmatch(token):
+        raise TokenError("not spelled as a token")
+    for part in token.split("."):
+        if len(part) % 4 == 1 or encode(decode(part)) != part:
+            raise TokenError("not the canonical spelling")
+
+
+def _check_time(issued: int, expires: int, now: float) -> None:
+    if not issued - LEEWAY <= now <= expires + LEEWAY:
+        raise TokenError("outside its time")
+
+
+def _packed(id_: str) -> bytes:
+    return uuid.UUID(id_).bytes
+
+
+def _spelled(packed: bytes) -> str:
+    digits = packed.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,0 +1,76 @@
+"""Upstreams: where events go. One async method, three outcomes.
+
+An upstream gets changes, each a conversation with the events in it that are new there, and says
+for each what became of it. It may be asked to deliver the same change again at any time.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from thumbseal.conversation import Conversation
+from thumbseal.errors import ThumbsealError
+from thumbseal.events import Event
+from thumbseal.ids import MessageId
+
+
+class Change(Struct, frozen=True):
+    """A conversation and the events in it that this upstream does not have yet.
+
+    ``dead`` are events (seqs) whose content it refused for good: it is left out from then on.
+    """
+
+    site: str
+    conversation: Conversation
+    events: list[Event]
+    dead: frozenset[int] = frozenset()
+
+    @property
+    def since(self) -> int:
+        return self.events[0].seq
+
+
+class Delivered(Struct, frozen=True):
+    """The upstream has it. ``waiting`` are votes (seq, message) on messages not recorded yet;
+    ``dead`` are single events refused for good, with the reason."""
+
+    waiting: tuple[tuple[int, MessageId], ...] = ()
+    dead: tuple[tuple[int, str], ...] = ()
+
+
+class Later(Struct, frozen=True):
+    """Not now. ``since`` is the first event not delivered (default: all of them), ``after`` the
+    seconds that the upstream asked to wait."""
+
+    reason: str
+    after: float | None = None
+    since: int | None = None
+
+
+Outcome = Delivered | Later
+
+
+class UpstreamDown(ThumbsealError):
+    """Nothing of the request may have arrived: the upstream as a whole is the trouble.
+
+    ``refused`` says that it does not want us (401, 402, 403, 404): a person must look.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.after = after
+        self.refused = refused
+
+
+class Upstream(Protocol):
+    """A place where events go. ``pause`` is the time in seconds between two deliveries."""
+
+    pause: float
+
+    async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
+        """One outcome for each change, in order.
+
+        Raises:
+            UpstreamDown: nothing can be said of any of them.
+        """

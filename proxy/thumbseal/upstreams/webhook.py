@@ -1,0 +1,137 @@
+"""A signed webhook, as Standard Webhooks has it: one request for each event, at least once.
+
+The ``webhook-id`` is the same at every attempt, so a receiver can drop repeats. The events of a
+thread come in order; threads do not wait for each other.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx2
+import msgspec
+
+from thumbseal import settings
+from thumbseal.conversation import Conversation
+from thumbseal.errors import SettingsError
+from thumbseal.events import Event, Feedback, Message
+from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
+from thumbseal.upstreams.calls import call
+
+PREFIX: Final = "whsec_"
+SECRET_BYTES: Final = range(24, 65)
+CONCURRENCY: Final = 8
+TYPES: Final = {"Message": "message", "Feedback": "feedback"}
+
+
+class WebhookUpstream:
+    """See `thumbseal.upstreams.Upstream`; ``clock`` gives epoch seconds.
+
+    Raises:
+        SettingsError: the secret is not ``whsec_`` and base64 of 24 to 64 bytes.
+    """
+
+    pause = 0.0
+
+    def __init__(
+        self,
+        configured: settings.Webhook,
+        client: httpx2.AsyncClient,
+        clock: Callable[[], float],
+    ) -> None:
+        self._url = configured.url
+        self._key = signing_key(configured.secret.reveal())
+        self._client = client
+        self._clock = clock
+        self._turn = asyncio.Semaphore(CONCURRENCY)
+
+    async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
+        return list(await asyncio.gather(*map(self._deliver_thread, changes)))
+
+    async def _deliver_thread(self, change: Change) -> Outcome:
+        dead: list[tuple[int, str]] = []
+        async with self._turn:
+            for event in change.events:
+                try:
+                    refusal = await self._send(change, event)
+                except UpstreamDown as error:
+                    return Later(str(error), error.after, event.seq)
+                if refusal:
+                    dead.append((event.seq, refusal))
+        return Delivered(dead=tuple(dead))
+
+    async def _send(self, change: Change, event: Event) -> str | None:
+        """None once the receiver has the event, else why it never will."""
+        body = msgspec.json.encode(payload(change, event))
+        id_ = webhook_id(change, event)
+        at = int(self._clock())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": id_,
+            "webhook-timestamp": str(at),
+            "webhook-signature": sign(self._key, id_, at, body),
+        }
+        request = self._client.build_request("POST", self._url, content=body, headers=headers)
+        answer = await call(self._client, request)
+        return None if answer.ok else f"status {answer.status}"
+
+
+def signing_key(secret: str) -> bytes:
+    """The bytes of a ``whsec_`` secret.
+
+    Raises:
+        SettingsError: it is not one.
+    """
+    try:
+        key = b64decode(secret.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(PREFIX) or len(key) not in SECRET_BYTES:
+        raise SettingsError("A webhook secret is 'whsec_' and base64 of 24 to 64 random bytes.")
+    return key
+
+
+def sign(key: bytes, id_: str, at: int, body: bytes) -> str:
+    """The ``webhook-signature``: HMAC-SHA-256 over id, time and body."""
+    signed = f"{id_}.{at}.".encode() + body
+    return "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode()
+
+
+def webhook_id(change: Change, event: Event) -> str:
+    """The same for the same event for ever; two events never share one."""
+    name = f"{change.site}\n{change.conversation.thread}\n{event.source}\n{event.entry.id}"
+    return "msg_" + hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def payload(change: Change, event: Event) -> dict[str, Any]:
+    """The body: what happened, where it belongs, and for a vote the state it leads to."""
+    conversation, entry = change.conversation, event.entry
+    kind = msgspec.to_builtins(entry)["type"]
+    data = {
+        "site": change.site,
+        "thread": conversation.thread,
+        "user": conversation.user,
+        "actor": event.actor,
+        "source": event.source,
+        "at": event.at,
+        "received_at": event.received_at,
+        "event": entry,
+    }
+    if isinstance(entry, Message | Feedback):
+        data["exchange"] = conversation.places.get(entry.message)
+    if isinstance(entry, Feedback):
+        data["state"] = _state(conversation, entry, event)
+    moment = datetime.fromtimestamp(event.at / 1000, UTC)
+    return {
+        "type": f"{kind}.recorded",
+        "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": data,
+    }
+
+
+def _state(conversation: Conversation, entry: Feedback, event: Event) -> Any:
+    return conversation.ratings[entry.message, event.actor].opinion

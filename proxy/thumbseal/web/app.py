@@ -1,0 +1,162 @@
+"""The one place where the parts meet: settings in, a running application out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, assert_never
+
+import httpx2
+import msgspec
+import structlog
+from msgspec import UNSET, Struct, UnsetType
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from thumbseal import settings
+from thumbseal.errors import LogError, RequestError, Unavailable
+from thumbseal.forwarder import Forwarder
+from thumbseal.log import Log
+from thumbseal.log.sqlite import SqliteLog
+from thumbseal.upstreams import Upstream
+from thumbseal.upstreams.calls import make_client
+from thumbseal.upstreams.lunary import LunaryUpstream
+from thumbseal.upstreams.webhook import WebhookUpstream
+from thumbseal.web import health
+from thumbseal.web.embed import Embed
+from thumbseal.web.ingest import Ingest
+from thumbseal.web.sites import Sites
+
+Clock = Callable[[], float]
+RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
+DRAIN: Final = 10.0  # seconds for deliveries under way when the server stops
+_logger: Final = structlog.get_logger()
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """The error of an answer. ``retry`` is always there: a client must not guess."""
+
+    code: str
+    message: str
+    retry: bool
+    field: str | UnsetType = UNSET
+
+
+@asynccontextmanager
+async def open_app(
+    configured: settings.Settings,
+    *,
+    clock: Clock = time.time,
+    dev: bool = False,
+    more: Callable[[Log], Sequence[BaseRoute]] = lambda log: (),
+    pages: Sequence[dict[str, str]] = (),
+) -> AsyncIterator[ASGIApp]:
+    """The ASGI application, with its log open and its forwarders at work while this lasts.
+
+    ``more`` are further routes, given the log; ``pages`` links for the index's bar.
+
+    Raises:
+        LogError: the log cannot be opened.
+        SettingsError: an upstream's secret is not one.
+    """
+    log = await SqliteLog.open(configured.server.log_path)
+    try:
+        async with make_client() as client, _forwarding(configured, log, client, clock):
+            yield build(configured, log, clock=clock, dev=dev, more=more(log), pages=pages)
+    finally:
+        await log.close()
+
+
+def build(
+    configured: settings.Settings,
+    log: Log,
+    *,
+    clock: Clock,
+    dev: bool,
+    more: Sequence[BaseRoute],
+    pages: Sequence[dict[str, str]],
+) -> ASGIApp:
+    """The application over an open log. CORS is outermost: a page can read every error."""
+    sites = Sites(configured, dev=dev)
+    routes = [
+        *Ingest(sites, log, clock).routes(),
+        *Embed(sites, configured.server.public_url, list(pages)).routes(),
+        *health.routes(log),
+        *more,
+    ]
+    handlers = {
+        RequestError: _refuse,
+        LogError: _unavailable,
+        HTTPException: _http_error,
+        Exception: _failed,
+    }
+    return CORSMiddleware(
+        Starlette(routes=routes, exception_handlers=handlers),
+        allow_origin_regex=sites.origins,
+        allow_methods=("GET", "POST"),
+        expose_headers=("Retry-After",),
+    )
+
+
+@asynccontextmanager
+async def _forwarding(
+    configured: settings.Settings, log: Log, client: httpx2.AsyncClient, clock: Clock
+) -> AsyncIterator[None]:
+    forwarders = [
+        Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), clock)
+        for name, site in configured.sites.items()
+        for upstream in site.upstreams
+    ]
+    tasks = [asyncio.create_task(each.run(), name=each.name) for each in forwarders]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _upstream(configured: settings.Upstream, client: httpx2.AsyncClient, clock: Clock) -> Upstream:
+    match configured:
+        case settings.Lunary():
+            return LunaryUpstream(configured, client)
+        case settings.Webhook():
+            return WebhookUpstream(configured, client, clock)
+        case _:
+            assert_never(configured)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101  the handler table says so
+    return _problem(error.status, error.reason, error.message, error.retry, error.field)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    _logger.error("log_failed", error=str(error))
+    refusal = Unavailable("The server cannot store events at the moment. Send them again later.")
+    response = await _refuse(request, refusal)
+    response.headers["Retry-After"] = RETRY_AFTER
+    return response
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  the handler table says so
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    response = _problem(error.status_code, code, error.detail, False, None)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return _problem(500, "internal", "Something went wrong here. It is logged.", True, None)
+
+
+def _problem(status: int, code: str, message: str, retry: bool, field: str | None) -> Response:
+    problem = Problem(code, message, retry, UNSET if field is None else field)
+    body = msgspec.json.encode({"error": problem})
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")

@@ -1,0 +1,92 @@
+"""Judging one event: do its tokens allow what it says? Pure, but for the keys it reads with."""
+
+from msgspec import Struct, structs
+
+from thumbseal import events
+from thumbseal.errors import TokenError
+from thumbseal.events import AnyEntry, BadEvent, Feedback, Message, Source
+from thumbseal.log import Barriers, Draft
+from thumbseal.tokens import MessageClaims, ThreadClaims
+from thumbseal.web.sites import ServedSite
+
+
+class Authority(Struct, frozen=True):
+    """On whose word the events of a request are taken. Times in ms, ``now`` in seconds."""
+
+    site: ServedSite
+    thread: ThreadClaims | None
+    barriers: Barriers
+    backend: bool
+    now: float
+    sent_at: int
+
+    @property
+    def source(self) -> Source:
+        return "backend" if self.backend else "browser"
+
+    @property
+    def received_at(self) -> int:
+        return int(self.now * 1000)
+
+
+def judge(entry: AnyEntry, authority: Authority) -> Draft:
+    """The event with ids in the place of its tokens, ready to be stored.
+
+    Raises:
+        BadEvent: ``token_invalid``, ``token_missing`` or ``role_refused``.
+    """
+    at = events.corrected(entry.at, authority.sent_at, authority.received_at)
+    if isinstance(entry, Feedback):
+        return _judge_feedback(entry, authority, at)
+    thread = authority.thread
+    if thread is None:
+        raise BadEvent("token_missing", "token")
+    if isinstance(entry, Message):
+        entry = _judge_message(entry, authority, thread)
+    return Draft(thread.thread, thread.user, authority.source, thread.actor, at, entry)
+
+
+def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
+    """A vote needs no thread token: the message's own says of what and by whom it is."""
+    claims = _read(entry.message, "message", authority)
+    thread = authority.thread
+    user = thread.user if thread and thread.thread == claims.thread else None
+    stored = structs.replace(entry, message=claims.message)
+    return Draft(claims.thread, user, authority.source, claims.actor, at, stored)
+
+
+def _judge_message(entry: Message, authority: Authority, thread: ThreadClaims) -> Message:
+    if not (authority.backend or thread.may_write(entry.role)):
+        raise BadEvent("role_refused", "role")
+
+    def id_of(token: str | None, field: str) -> str | None:
+        if token is None:
+            return None
+        claims = _read(token, field, authority)
+        if claims.thread != thread.thread:
+            raise BadEvent("token_invalid", field)
+        return claims.message
+
+    ids = {field: id_of(getattr(entry, field), field) for field in _REFERENCES}
+    if ids["message"] in (ids["reply_to"], ids["retry_of"]):
+        raise BadEvent("bad_event", "reply_to", "A message cannot refer to itself.")
+    return structs.replace(entry, **ids)
+
+
+_REFERENCES = ("message", "reply_to", "retry_of")
+
+
+def _read(token: str, field: str, authority: Authority) -> MessageClaims:
+    site = authority.site
+    try:
+        claims = site.tokens.read_message(token, authority.now)
+    except TokenError:
+        raise BadEvent("token_invalid", field) from None
+    if barred(site, claims, authority.barriers):
+        raise BadEvent("token_invalid", field)
+    return claims
+
+
+def barred(site: ServedSite, claims: MessageClaims, barriers: Barriers) -> bool:
+    """Whether somebody revoked what a message token stands on."""
+    return barriers.refuse(site.name, claims.issued, thread=claims.thread, actor=claims.actor)

@@ -1,0 +1,146 @@
+"""Opening and resuming a thread: pure signing, nothing is stored."""
+
+from msgspec import Struct
+
+from thumbseal.errors import BadRequest, TokenError, Unauthorized
+from thumbseal.events import Opening
+from thumbseal.ids import ActorId, ThreadId, actor_of, named_thread, new_id
+from thumbseal.log import Barriers
+from thumbseal.tokens import (
+    EVERY_ROLE,
+    LEEWAY,
+    ROLES,
+    THREAD_LIFE,
+    THREAD_RENEWABLE,
+    Grant,
+    ThreadClaims,
+)
+from thumbseal.web.sites import ServedSite
+
+
+class Opened(Struct, frozen=True):
+    """A thread as a page gets it; ``expires`` in ms."""
+
+    id: ThreadId
+    token: str
+    expires: int
+
+
+class Blank(Struct, frozen=True):
+    """A message id that nobody has used yet, and its token."""
+
+    id: str
+    token: str
+
+
+def open_thread(
+    site: ServedSite, opening: Opening, barriers: Barriers, now: float, *, backend: bool
+) -> ThreadClaims:
+    """The claims of the thread that was asked for.
+
+    A page resumes a thread with its token, or names one of its own. Only a backend reaches a
+    thread by name alone, vouches for a user and writes every role.
+
+    Raises:
+        Unauthorized: a token in the body is not good, or what it names was closed.
+        BadRequest: a page vouches for a user.
+    """
+    if opening.user is not None and not backend:
+        raise BadRequest("Only a backend token vouches for a user.", field="user")
+    resumed = _readable(site, opening.thread, barriers, now)
+    if resumed and (opening.id is None or _names(site, opening.id, resumed)):
+        claims = renewed(resumed, now)
+    else:
+        earlier = _readable(site, opening.from_, barriers, now) or resumed
+        claims = _fresh(site, opening, earlier, now, backend=backend)
+    check_barriers(site, claims, barriers)
+    return claims
+
+
+def renewed(claims: ThreadClaims, now: float) -> ThreadClaims:
+    """The same claims with a new life, which ends with the time in which renewing is allowed."""
+    issued = int(now)
+    last = claims.first_issued + THREAD_RENEWABLE
+    return ThreadClaims(
+        claims.thread,
+        claims.actor,
+        claims.user,
+        claims.grant,
+        issued,
+        claims.first_issued,
+        min(issued + THREAD_LIFE, last),
+    )
+
+
+def wants_renewal(claims: ThreadClaims, now: float) -> bool:
+    """Whether half of a token's life is over and there is life left to give."""
+    return now - claims.issued > THREAD_LIFE / 2 and claims.expires < (
+        claims.first_issued + THREAD_RENEWABLE
+    )
+
+
+def opened(site: ServedSite, claims: ThreadClaims) -> Opened:
+    """The claims, signed."""
+    return Opened(claims.thread, site.tokens.mint_thread(claims), claims.expires * 1000)
+
+
+def blanks(site: ServedSite, claims: ThreadClaims, count: int, now: float) -> list[Blank]:
+    """Fresh message tokens for a thread."""
+    return [Blank(*site.tokens.blank(claims.thread, claims.actor, now)) for _ in range(count)]
+
+
+def _readable(
+    site: ServedSite, token: str | None, barriers: Barriers, now: float
+) -> ThreadClaims | None:
+    """A token's claims while it may still be renewed."""
+    if token is None:
+        return None
+    try:
+        claims = site.tokens.read_expired_thread(token)
+    except TokenError:
+        raise Unauthorized from None
+    last = claims.first_issued + THREAD_RENEWABLE + LEEWAY
+    if not claims.issued - LEEWAY <= now <= last:
+        raise Unauthorized
+    check_barriers(site, claims, barriers)
+    return claims
+
+
+def check_barriers(site: ServedSite, claims: ThreadClaims, barriers: Barriers) -> None:
+    """Let pass what nobody revoked.
+
+    Raises:
+        Unauthorized: a barrier stands before the thread, its actor, its user or the site.
+    """
+    ids = {"thread": claims.thread, "actor": claims.actor, "user": claims.user}
+    if barriers.refuse(site.name, claims.first_issued, **ids):
+        raise Unauthorized
+
+
+def _names(site: ServedSite, id_: str, claims: ThreadClaims) -> bool:
+    return claims.thread in (id_, named_thread(site.name, id_, claims.actor))
+
+
+def _fresh(
+    site: ServedSite, opening: Opening, earlier: ThreadClaims | None, now: float, *, backend: bool
+) -> ThreadClaims:
+    if opening.user is not None:
+        actor = actor_of(site.name, opening.user)
+    elif earlier is not None and earlier.user is None:
+        actor = earlier.actor
+    else:
+        actor = ActorId(new_id(int(now * 1000)))
+    if opening.id is None:
+        thread = ThreadId(new_id(int(now * 1000)))
+    else:
+        thread = named_thread(site.name, opening.id, None if backend else actor)
+    grant = EVERY_ROLE if backend else _browser_grant(site)
+    issued = int(now)
+    return ThreadClaims(thread, actor, opening.user, grant, issued, issued, issued + THREAD_LIFE)
+
+
+def _browser_grant(site: ServedSite) -> Grant:
+    grant = Grant(0)
+    for role in site.policy.browser_roles:
+        grant |= ROLES[role]
+    return grant
