@@ -146,13 +146,12 @@ def serve_settings(config: Path, dev: bool) -> None:
     run(serve(open_app(configured, dev=dev), listening, started))
 
 
-
 @main.command()
 @click.option("--port", default=8300, show_default=True, help="0 takes a free one.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=".thumbseal-demo",
+    default=".thumbseal",
     show_default=True,
     help="Where the demo keeps its key and its log.",
 )

@@ -25,6 +25,7 @@ MAX_ROWS: Final = 1_000  # SQLite takes 32,766 variables in one statement
 
 ACCEPTED: Final = Verdict("accepted")
 DUPLICATE: Final = Verdict("duplicate")
+FULL: Final = Verdict("rejected", "thread_full")
 
 
 class Batch(Struct, frozen=True):
@@ -51,6 +52,14 @@ class Room(Struct):
             self.events < events.MAX_THREAD_EVENTS * share
             and self.bytes + size <= events.MAX_THREAD_BYTES * share
         )
+
+    def add(self, size: int) -> None:
+        self.events += 1
+        self.bytes += size
+
+    def remove(self, size: int) -> None:
+        self.events -= 1
+        self.bytes -= size
 
 
 class Row(Struct, frozen=True):
@@ -91,26 +100,20 @@ class Ledger:
     ) -> list[list[Verdict]]:
         """The verdicts on each batch's events, in order. Part of the caller's transaction."""
         self._forget_if_changed(connection)
-        try:
-            return self._append(connection, batches)
-        except BaseException:
-            self._rooms.clear()  # what was counted is rolled back
-            raise
-
-    def _append(
-        self, connection: sqlite3.Connection, batches: Sequence[Batch]
-    ) -> list[list[Verdict]]:
         seq = _last_seq(connection)
-        verdicts: list[list[Verdict]] = []
+        verdicts: list[list[Verdict]] = [[FULL] * len(batch.drafts) for batch in batches]
         places: list[tuple[int, int]] = []
         rows: list[Row] = []
         for number, batch in enumerate(batches):
-            verdicts.append([Verdict("rejected", "thread_full")] * len(batch.drafts))
             for index, draft in enumerate(batch.drafts):
                 room, body = self._room(connection, batch, draft), events.dump(draft.entry).decode()
+                row = Row(seq + len(rows) + 1, room, draft, batch.received_at, body)
                 if room.takes(draft, len(body)):
-                    rows.append(Row(seq + len(rows) + 1, room, draft, batch.received_at, body))
+                    room.add(len(body))
+                    rows.append(row)
                     places.append((number, index))
+                elif _find_by_id(connection, row) == body:
+                    verdicts[number][index] = DUPLICATE
         for (number, index), verdict in zip(places, _store(connection, rows), strict=True):
             verdicts[number][index] = verdict
         return verdicts
@@ -125,11 +128,15 @@ class Ledger:
         _vouch(connection, room, draft)
         return room
 
+    def forget(self) -> None:
+        """Drop what was remembered: a rolled-back transaction made it untrue."""
+        self._rooms.clear()
+
     def _forget_if_changed(self, connection: sqlite3.Connection) -> None:
         """The command line may write beside the server; SQLite tells that it happened."""
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
-            self._rooms.clear()
+            self.forget()
             self._version = version
 
 
@@ -183,24 +190,29 @@ def _store_chunk(connection: sqlite3.Connection, rows: list[Row]) -> list[Verdic
         found = connection.execute("SELECT seq FROM events WHERE seq >= ?", (rows[0].seq,))
         new = {seq for (seq,) in found}
     for row in rows:
-        if row.seq in new:
-            row.room.events += 1
-            row.room.bytes += len(row.body)
+        if row.seq not in new:
+            row.room.remove(len(row.body))
     return [ACCEPTED if row.seq in new else _judge(connection, row) for row in rows]
 
 
 def _judge(connection: sqlite3.Connection, row: Row) -> Verdict:
     """Why a unique key refused a row: a repeat, or an id that stands for something else."""
     entry = row.draft.entry
-    same_id = connection.execute(
-        "SELECT body FROM events WHERE thread_no = ? AND source = ? AND event_id = ?",
-        (row.room.thread_no, row.draft.source, entry.id),
-    ).fetchone()
-    if same_id:
-        return DUPLICATE if same_id == (row.body,) else Verdict("rejected", "id_reused", "id")
+    same_id = _find_by_id(connection, row)
+    if same_id is not None:
+        return DUPLICATE if same_id == row.body else Verdict("rejected", "id_reused", "id")
     (body,) = connection.execute(
         "SELECT body FROM events WHERE thread_no = ? AND message = ? AND kind = 'message'",
         (row.room.thread_no, entry.message if isinstance(entry, Message) else None),
     ).fetchone()
     recorded = msgspec.structs.replace(events.load(body), id=entry.id, at=entry.at)
     return DUPLICATE if recorded == entry else Verdict("rejected", "message_used", "message")
+
+
+def _find_by_id(connection: sqlite3.Connection, row: Row) -> str | None:
+    """The body stored under a row's event id."""
+    found = connection.execute(
+        "SELECT body FROM events WHERE thread_no = ? AND source = ? AND event_id = ?",
+        (row.room.thread_no, row.draft.source, row.draft.entry.id),
+    ).fetchone()
+    return None if found is None else str(found[0])

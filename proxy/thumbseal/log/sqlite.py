@@ -43,7 +43,7 @@ class SqliteLog:
         self._path = path
         self._owner = owner
         self._ledger = Ledger()
-        self._writer = Writer(_connect(path))
+        self._writer = Writer(_connect(path), self._ledger.forget)
         self._pool = ThreadPoolExecutor(READERS, "thumbseal-read")
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -187,7 +187,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _own(path: Path) -> sqlite3.Connection:
     """A lock for as long as this process lives: SQLite's own, so it holds wherever SQLite does."""
-    owner = sqlite3.connect(f"{path}.owner", isolation_level=None, check_same_thread=False)
+    owner = sqlite3.connect(
+        f"{path}.owner", timeout=0, isolation_level=None, check_same_thread=False
+    )
     try:
         owner.execute("PRAGMA locking_mode = EXCLUSIVE")
         owner.execute("BEGIN EXCLUSIVE")

@@ -33,10 +33,12 @@ class Job(Struct, Generic[I, R], frozen=True):
 
 
 class Writer:
-    """Runs jobs on a connection that it owns, in the order they were handed in."""
+    """Runs jobs on a connection that it owns, in the order they were handed in; calls
+    ``rolled_back`` after a transaction that came to nothing."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, rolled_back: Callable[[], None]) -> None:
         self._connection = connection
+        self._rolled_back = rolled_back
         self._jobs: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -84,6 +86,7 @@ class Writer:
         try:
             return _transact(self._connection, group)
         except Exception as error:  # noqa: BLE001  every failure must reach its callers
+            self._rolled_back()
             if len(group) == 1:
                 return [(group[0], error)]
         # One bad job must not fail its neighbours: each alone, in the same order.

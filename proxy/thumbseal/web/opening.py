@@ -9,6 +9,7 @@ from thumbseal.log import Barriers
 from thumbseal.tokens import (
     EVERY_ROLE,
     LEEWAY,
+    MAX_USER_BYTES,
     ROLES,
     THREAD_LIFE,
     THREAD_RENEWABLE,
@@ -43,10 +44,10 @@ def open_thread(
 
     Raises:
         Unauthorized: a token in the body is not good, or what it names was closed.
-        BadRequest: a page vouches for a user.
+        BadRequest: a page vouches for a user, or the user id cannot stand in a token.
     """
-    if opening.user is not None and not backend:
-        raise BadRequest("Only a backend token vouches for a user.", field="user")
+    if opening.user is not None:
+        _check_user(opening.user, backend=backend)
     resumed = _readable(site, opening.thread, barriers, now)
     if resumed and (opening.id is None or _names(site, opening.id, resumed)):
         claims = renewed(resumed, now)
@@ -115,6 +116,14 @@ def check_barriers(site: ServedSite, claims: ThreadClaims, barriers: Barriers) -
     ids = {"thread": claims.thread, "actor": claims.actor, "user": claims.user}
     if barriers.refuse(site.name, claims.first_issued, **ids):
         raise Unauthorized
+
+
+def _check_user(user: str, *, backend: bool) -> None:
+    if not backend:
+        raise BadRequest("Only a backend token vouches for a user.", field="user")
+    if len(user.encode()) > MAX_USER_BYTES or "\0" in user:
+        text = f"A user id takes at most {MAX_USER_BYTES} bytes of UTF-8 and no U+0000."
+        raise BadRequest(text, field="user")
 
 
 def _names(site: ServedSite, id_: str, claims: ThreadClaims) -> bool:
