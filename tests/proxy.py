@@ -2,16 +2,20 @@
 
 import itertools
 import json
+import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.doubles.serving import serve
+from thumbseal.conversation import Conversation, fold
 from thumbseal.keys import new_key
+from thumbseal.log.claims import read_thread
 from thumbseal.settings import Secret, Server, Settings, Site, Upstream
 from thumbseal.tokens import Tokens
 from thumbseal.web.app import open_app
@@ -29,20 +33,24 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    @property
-    def ms(self) -> int:
-        return int(self.now * 1000)
-
 
 class Proxy:
     """A running proxy and a client that speaks to it as a page would."""
 
-    def __init__(self, url: str, configured: Settings, clock: Clock) -> None:
+    def __init__(
+        self, url: str, configured: Settings, clock: Callable[[], float], journal: "Journal"
+    ) -> None:
         self.url = url
         self.settings = configured
         self.clock = clock
+        self.journal = journal
+        self.origin = next(iter(configured.sites.values())).origins[0]
         self.http = httpx2.Client(base_url=url, trust_env=False)
         self._numbers = itertools.count(1)
+
+    @property
+    def ms(self) -> int:
+        return int(self.clock() * 1000)
 
     def tokens(self, site: str = "support") -> Tokens:
         return Tokens(site, self.settings.sites[site].signing_keys())
@@ -50,7 +58,7 @@ class Proxy:
     def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         """A POST as a page makes it; ``body`` is bytes, or becomes JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {"Origin": ORIGIN, "Content-Type": "text/plain;charset=UTF-8"}
+        sent = {"Origin": self.origin, "Content-Type": "text/plain;charset=UTF-8"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         return self.http.post(path, content=content, headers=sent)
 
@@ -64,14 +72,21 @@ class Proxy:
         self, token: str | None, *events: dict[str, Any], want: int = 0
     ) -> list[dict[str, Any]]:
         """The results of recording events; ids and times are filled in."""
-        body = {"sent_at": self.clock.ms, "want": want, "events": [self.event(e) for e in events]}
+        body = {"sent_at": self.ms, "want": want, "events": [self.event(e) for e in events]}
         answer = self.post("/v1/events", {**body, **({"token": token} if token else {})})
         assert answer.status_code == 202, answer.text
         return list(answer.json()["results"])
 
     def event(self, fields: dict[str, Any]) -> dict[str, Any]:
         """An event with an id and a time, where it has none."""
-        return {"id": f"e{next(self._numbers)}", "at": self.clock.ms, **fields}
+        return {"id": f"e{next(self._numbers)}", "at": self.ms, **fields}
+
+    def conversations(self) -> list[Conversation]:
+        """What the log's file holds now, thread by thread, oldest first."""
+        with closing(sqlite3.connect(self.settings.server.log_path)) as connection:
+            numbers = connection.execute("SELECT thread_no FROM threads ORDER BY 1").fetchall()
+            stored = [read_thread(connection, number) for (number,) in numbers]
+        return [fold(each.events, Conversation(each.thread, each.user)) for each in stored]
 
     def feedback(self, *tokens: str) -> list[dict[str, Any]]:
         answer = self.post("/v1/feedback", {"messages": tokens})
@@ -106,12 +121,44 @@ def make_settings(
     return Settings(server, {"support": support, **more})
 
 
+class Journal:
+    """The requests that an application answered, and a way to wait for one. Wraps the app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._changed = threading.Condition()
+        self.entries: list[tuple[str, str, int]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def noted(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                with self._changed:
+                    self.entries.append((scope["method"], scope["path"], message["status"]))
+                    self._changed.notify_all()
+
+        await self._app(scope, receive, noted if scope["type"] == "http" else send)
+
+    def count(self, method: str, path: str = "") -> int:
+        """How many requests of this method to paths that begin so were answered."""
+        return sum(entry[0] == method and entry[1].startswith(path) for entry in self.entries)
+
+    def wait(self, method: str, path: str, count: int, seconds: float = 10) -> None:
+        """Return once that many were answered; fail after ``seconds``."""
+        with self._changed:
+            enough = self._changed.wait_for(lambda: self.count(method, path) >= count, seconds)
+        assert enough, f"{method} {path} was answered {self.count(method, path)} of {count} times"
+
+
 @contextmanager
-def running(configured: Settings, clock: Clock | None = None, **options: Any) -> Iterator[Proxy]:
+def running(
+    configured: Settings, clock: Callable[[], float] | None = None, port: int = 0, **options: Any
+) -> Iterator[Proxy]:
     """A proxy that serves these settings; a second one over the same folder is a restart."""
     clock = clock or Clock()
-    with serve(_Lifespan(lambda: open_app(configured, clock=clock, **options))) as url:
-        proxy = Proxy(url, configured, clock)
+    journal = Journal(_Lifespan(lambda: open_app(configured, clock=clock, **options)))
+    with serve(journal, port=port) as url:
+        proxy = Proxy(url, configured, clock, journal)
         try:
             yield proxy
         finally:

@@ -14,12 +14,13 @@ import structlog
 
 from thumbseal import __version__, settings
 from thumbseal.demo.served import PAGES, demo_routes, demo_settings
-from thumbseal.errors import ThumbsealError
+from thumbseal.errors import SettingsError, ThumbsealError
 from thumbseal.events import Opening
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind, new_key
 from thumbseal.log import Barriers
 from thumbseal.tokens import BACKEND_LIFE, PassClaims
+from thumbseal.upstreams.webhook import signing_key
 from thumbseal.web.app import open_app
 from thumbseal.web.opening import open_thread, opened
 from thumbseal.web.serving import bind, run, serve
@@ -27,6 +28,7 @@ from thumbseal.web.sites import ServedSite, Sites
 
 DEFAULT_FILE: Final = "thumbseal.toml"
 DAY: Final = 24 * 3600
+MAX_DAYS: Final = 3_650
 P = ParamSpec("P")
 
 _TEMPLATE: Final = """\
@@ -92,7 +94,7 @@ def main() -> None:
 @explained
 def init(folder: Path, site: str, origin: tuple[str, ...]) -> None:
     """Write thumbseal.toml and a fresh key into FOLDER, readable by you alone."""
-    folder.mkdir(parents=True, exist_ok=True)
+    settings.check_site_name(site)
     file, key = folder / DEFAULT_FILE, folder / f"{site}.key"
     for path in (file, key):
         if path.exists():
@@ -117,6 +119,7 @@ def init(folder: Path, site: str, origin: tuple[str, ...]) -> None:
 def check(config: Path) -> None:
     """Read the settings, say what is wrong and where, or what they amount to."""
     configured = settings.read(config)
+    _check_secrets(configured)
     click.echo(f"{config}: good.")
     server = configured.server
     click.echo(f"  listens on {server.listen}, log {server.log_path}")
@@ -124,8 +127,8 @@ def check(config: Path) -> None:
         upstreams = ", ".join(f"{each.name} ({each.url})" for each in site.upstreams) or "none"
         click.echo(f"  site {name}: {len(site.keys)} key(s), upstreams: {upstreams}")
         click.echo(f"    pages from {', '.join(site.origins) or 'nowhere yet: list `origins`'}")
-        if not server.public_url:
-            click.echo("    no server.public_url: tags on the index page use the address asked for")
+    if not server.public_url:
+        click.echo("  no server.public_url: tags on the index page use the address asked for")
 
 
 @main.command("serve")
@@ -199,7 +202,13 @@ def token_thread(config: Path, site: str | None, id_: str | None, user: str | No
 @token.command("backend")
 @config_option
 @site_option
-@click.option("--days", default=BACKEND_LIFE // DAY, show_default=True, help="How long it lives.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, MAX_DAYS),
+    default=BACKEND_LIFE // DAY,
+    show_default=True,
+    help="How long it lives.",
+)
 @explained
 def token_backend(config: Path, site: str | None, days: int) -> None:
     """Print a backend token for server-to-server routes; its id goes to stderr."""
@@ -230,13 +239,28 @@ def keys_new() -> None:
     click.echo(new_key())
 
 
+def _check_secrets(configured: settings.Settings) -> None:
+    for name, site in configured.sites.items():
+        for upstream in site.upstreams:
+            try:
+                if isinstance(upstream, settings.Webhook):
+                    signing_key(upstream.secret.reveal())
+            except SettingsError as error:
+                place = f"sites.{name}.upstreams.{upstream.name}.secret"
+                raise SettingsError(f"{place}: {error}") from error
+
+
 def _site(config: Path, name: str | None) -> ServedSite:
     return Sites(settings.read(config)).named(name)
 
 
 def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def _log_to_stderr() -> None:

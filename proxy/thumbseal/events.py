@@ -9,6 +9,7 @@ On the wire ``message``, ``reply_to`` and ``retry_of`` are message tokens; whoev
 puts the ids in their place (`resolved`), and only that form is stored.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -168,6 +169,11 @@ OPENING: Final = msgspec.json.Decoder(Opening)
 QUESTION: Final = msgspec.json.Decoder(Question)
 _ENTRY: Final[msgspec.json.Decoder[AnyEntry]] = msgspec.json.Decoder(AnyEntry)
 _ENCODER: Final = msgspec.json.Encoder()
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 def parse_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -183,6 +189,22 @@ def parse_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise BadRequest(text, field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body is not JSON in UTF-8: {error}.") from error
+
+
+def parse_envelope(body: bytes) -> Envelope:
+    """The body of ``POST /v1/events``. A lone surrogate spoils its own event only: a page makes
+    one whenever it cuts a text inside an emoji, and the decoder refuses the whole body for it.
+
+    Raises:
+        BadRequest: see `parse_body`.
+    """
+    try:
+        return parse_body(body, ENVELOPE)
+    except BadRequest:
+        marked = _ESCAPE.sub(lambda found: rb"\u0000" if found["lone"] else found[0], body)
+        if marked == body:
+            raise
+        return parse_body(marked, ENVELOPE)
 
 
 def parse_entry(raw: bytes | msgspec.Raw) -> AnyEntry:

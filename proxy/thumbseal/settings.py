@@ -21,7 +21,8 @@ from thumbseal.keys import Keys
 
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 SQLITE: Final = "sqlite:"
-_SITE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+SITE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+MAX_PORT: Final = 65_535
 SCHEMES: Final = ("http", "https")
 _ORIGIN: Final = re.compile(
     r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d+)?"
@@ -41,6 +42,9 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+
+UpstreamName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +69,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_field="kind"):
     """A Lunary server; ``key`` is the project's private key."""
 
-    name: str
+    name: UpstreamName
     key: Secret
     url: str = "https://api.lunary.ai"
 
@@ -73,7 +77,7 @@ class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_
 class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", tag_field="kind"):
     """A receiver of Standard Webhooks; ``secret`` is ``whsec_`` and base64 of 24 to 64 bytes."""
 
-    name: str
+    name: UpstreamName
     url: str
     secret: Secret
 
@@ -132,9 +136,9 @@ def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
     """The settings of a TOML text; ``file:`` references are relative to ``folder``."""
 
     def resolve(kind: type, value: object) -> object:
-        if kind is Secret and isinstance(value, str):
-            return _secret(value, folder, environment)
-        raise NotImplementedError
+        if kind is not Secret:
+            raise NotImplementedError
+        return _secret(str(value), folder, environment)
 
     def convert(value: object, kind: type[T], place: str) -> T:
         try:
@@ -185,27 +189,44 @@ def _check(settings: Settings) -> None:
         raise SettingsError("sites: name at least one, as in [sites.support]")
     for name, site in settings.sites.items():
         place = f"sites.{name}"
-        if not _SITE.fullmatch(name):
-            raise SettingsError(f"{place}: a name is up to 64 of a-z, 0-9, - and _")
+        check_site_name(name)
         try:
             site.signing_keys()
         except SettingsError as error:
             raise SettingsError(f"{place}.keys: {error}") from error
         for origin in site.origins:
-            if not _ORIGIN.fullmatch(origin):
+            if not _ORIGIN.fullmatch(origin) or not _sendable(origin):
                 raise SettingsError(
                     f"{place}.origins: {origin!r} is not an origin. Write scheme and host in lower "
-                    "case, as in https://chat.example.com, and no path."
+                    "case, as in https://chat.example.com, no path, and no port that goes without "
+                    "saying."
                 )
         _check_upstreams(place, site.upstreams)
 
 
+def check_site_name(name: str) -> None:
+    """Let pass what may name a site: in a file, a URL and a token.
+
+    Raises:
+        SettingsError: it is anything else.
+    """
+    if not SITE_NAME.fullmatch(name):
+        raise SettingsError(f"sites.{name}: a name is up to 64 of a-z, 0-9, - and _")
+
+
+def _sendable(origin: str) -> bool:
+    """Whether a browser ever sends it: it leaves out the port that is its scheme's own."""
+    _, _, port = origin.rpartition(":")
+    own = {"https": 443, "http": 80}[origin.partition(":")[0]]
+    return not port.isdigit() or (int(port) in range(1, MAX_PORT + 1) and int(port) != own)
+
+
 def _check_server(server: Server) -> None:
-    if not re.fullmatch(r".+:\d{1,5}", server.listen):
+    if not re.fullmatch(r".+:[0-9]{1,5}", server.listen) or server.address[1] > MAX_PORT:
         raise SettingsError("server.listen: write HOST:PORT, as in 127.0.0.1:8300")
     if server.public_url is not None:
         _check_url("server.public_url", server.public_url)
-    if not re.fullmatch(r"sqlite:(///)?[^/].*", server.log):
+    if not re.fullmatch(r"sqlite:(///)?[^/\0][^\0]*", server.log):
         raise SettingsError(
             "server.log: write sqlite:///var/lib/thumbseal/log.db, or sqlite:log.db for a file "
             "beside the settings. SQLite is the engine there is."
@@ -221,8 +242,12 @@ def _check_upstreams(place: str, upstreams: list[Upstream]) -> None:
 
 
 def _check_url(place: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise SettingsError(f"{place}: {url!r} is not an http(s) URL")
     if parts.username or parts.password:
         raise SettingsError(f"{place}: no name or password in a URL, it ends up in logs")

@@ -8,6 +8,7 @@ A token is a bearer secret: it belongs in a request's body or in the ``Authoriza
 never in a URL, a log or an error.
 """
 
+import contextlib
 import hashlib
 import re
 import struct
@@ -126,11 +127,10 @@ class Tokens:
         """A thread token.
 
         Raises:
-            TokenError: the user is longer than 64 bytes of UTF-8.
+            TokenError: the user is longer than 64 bytes of UTF-8, or holds U+0000.
         """
         user = (claims.user or "").encode()
-        if len(user) > MAX_USER_BYTES:
-            raise TokenError(f"A user id takes at most {MAX_USER_BYTES} bytes of UTF-8.")
+        _check_user(user)
         packed = _THREAD.pack(
             Kind.THREAD,
             self.tag,
@@ -184,7 +184,7 @@ class Tokens:
         if len(payload) < _THREAD.size:
             raise TokenError("not a thread token")
         _, _, thread, actor, grant, issued, first, expires = _THREAD.unpack_from(payload)
-        user = payload[_THREAD.size :].decode() or None
+        user = _check_user(payload[_THREAD.size :])
         return ThreadClaims(
             ThreadId(_spelled(thread)),
             ActorId(_spelled(actor)),
@@ -236,8 +236,8 @@ class Tokens:
         _check_spelling(token)
         try:
             payload = decode(self._signer(kind).unsign(token).decode())
-        except BadData as error:
-            raise TokenError("the signature does not match") from error
+        except BadData:  # its text holds the signature, which another server may take
+            raise TokenError("the signature does not match") from None
         if payload[0] != kind or payload[1:9] != self.tag:
             raise TokenError("a token of another kind or site")
         return payload
@@ -256,6 +256,14 @@ def _check_spelling(token: str) -> None:
     for part in token.split("."):
         if len(part) % 4 == 1 or encode(decode(part)) != part:
             raise TokenError("not the canonical spelling")
+
+
+def _check_user(raw: bytes) -> str | None:
+    """The user of a thread token. An app's backend signs tokens too, so reading checks as well."""
+    with contextlib.suppress(UnicodeDecodeError):
+        if len(raw) <= MAX_USER_BYTES and b"\0" not in raw:
+            return raw.decode() or None
+    raise TokenError(f"A user id takes at most {MAX_USER_BYTES} bytes of UTF-8 and no U+0000.")
 
 
 def _check_time(issued: int, expires: int, now: float) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from thumbseal.events import AnyEntry, Event, Source
-from thumbseal.ids import ActorId, MessageId, ThreadId
+from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
 
 Scope = Literal["thread", "actor", "user", "token", "site"]
 Status = Literal["accepted", "duplicate", "rejected"]
@@ -62,9 +62,14 @@ class Barriers:
     """All barriers, to be asked at every request."""
 
     def __init__(self, rows: Sequence[Barrier] = ()) -> None:
-        self._at: dict[tuple[str, str, str | None], int] = {
-            (row.site, row.scope, row.id): row.at for row in rows
-        }
+        self._at: dict[tuple[str, str, str | None], int] = {}
+        for row in rows:
+            self._add((row.site, row.scope, row.id), row.at)
+            if row.scope == "user":  # a message token names her actor alone
+                self._add((row.site, "actor", actor_of(row.site, row.id)), row.at)
+
+    def _add(self, key: tuple[str, str, str], at: int) -> None:
+        self._at[key] = max(at, self._at.get(key, -1))
 
     def refuse(self, site: str, first_issued: int, **ids: str | None) -> bool:
         """Whether a token that names these ids, by scope, is barred. A thread's barrier refuses

@@ -88,6 +88,6 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
 def _seconds_until(date: str, now: datetime) -> float:
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year or a zone of many digits
         return float("nan")
     return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()

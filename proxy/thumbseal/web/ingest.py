@@ -103,7 +103,7 @@ class Ingest:
 
     async def record(self, request: Request) -> Response:
         """``POST /v1/events``: store up to 50 events, each judged on its own."""
-        envelope = events.parse_body(await _body(request), events.ENVELOPE)
+        envelope = events.parse_envelope(await _body(request))
         if len(envelope.events) > events.MAX_BATCH:
             raise TooLarge(f"At most {events.MAX_BATCH} events in a request.", field="events")
         entries = [_parsed(raw) for raw in envelope.events]
@@ -161,15 +161,13 @@ class Ingest:
     def _authority(
         self, request: Request, envelope: Envelope, entries: list[events.AnyEntry | Verdict]
     ) -> Authority:
-        token = envelope.token or next(
-            (entry.message for entry in entries if isinstance(entry, Feedback)), None
-        )
-        if token is None:
+        votes = [entry.message for entry in entries if isinstance(entry, Feedback)]
+        tokens = votes if envelope.token is None else [envelope.token]
+        if not tokens:
             raise BadRequest("Send the thread's token beside the events.", field="token")
-        site, now = self._sites.of_token(token), self._clock()
+        site, now = self._sites.of_tokens(tokens), self._clock()
         backend = self._admit(request, site, now)
         claims = None if envelope.token is None else self._thread(site, envelope.token, now)
-        backend = backend or (claims is not None and claims.source == "backend")
         return Authority(site, claims, self._log.barriers, backend, now, envelope.sent_at)
 
     def _thread(self, site: ServedSite, token: str, now: float) -> ThreadClaims:

@@ -5,13 +5,15 @@ from msgspec import Struct, structs
 from thumbseal import events
 from thumbseal.errors import TokenError
 from thumbseal.events import AnyEntry, BadEvent, Feedback, Message, Source
+from thumbseal.ids import ThreadId
 from thumbseal.log import Barriers, Draft
 from thumbseal.tokens import MessageClaims, ThreadClaims
 from thumbseal.web.sites import ServedSite
 
 
 class Authority(Struct, frozen=True):
-    """On whose word the events of a request are taken. Times in ms, ``now`` in seconds."""
+    """On whose word the events of a request are taken: of a ``thread`` token, of a backend token
+    (``backend``), or of message tokens alone. Times in ms, ``now`` in seconds."""
 
     site: ServedSite
     thread: ThreadClaims | None
@@ -20,9 +22,12 @@ class Authority(Struct, frozen=True):
     now: float
     sent_at: int
 
-    @property
-    def source(self) -> Source:
-        return "backend" if self.backend else "browser"
+    def source(self, thread: ThreadId) -> Source:
+        """Who speaks in this thread. What an app signed for one thread counts in that one only."""
+        if self.backend:
+            return "backend"
+        own = self.thread if self.thread and self.thread.thread == thread else None
+        return own.source if own else "browser"
 
     @property
     def received_at(self) -> int:
@@ -43,7 +48,8 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
         raise BadEvent("token_missing", "token")
     if isinstance(entry, Message):
         entry = _judge_message(entry, authority, thread)
-    return Draft(thread.thread, thread.user, authority.source, thread.actor, at, entry)
+    source = authority.source(thread.thread)
+    return Draft(thread.thread, thread.user, source, thread.actor, at, entry)
 
 
 def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
@@ -52,7 +58,8 @@ def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
     thread = authority.thread
     user = thread.user if thread and thread.thread == claims.thread else None
     stored = structs.replace(entry, message=claims.message)
-    return Draft(claims.thread, user, authority.source, claims.actor, at, stored)
+    source = authority.source(claims.thread)
+    return Draft(claims.thread, user, source, claims.actor, at, stored)
 
 
 def _judge_message(entry: Message, authority: Authority, thread: ThreadClaims) -> Message:

@@ -1,7 +1,8 @@
 """The sites of a running server: their tokens, and the origins that may speak for them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -65,6 +66,17 @@ class Sites:
             wanted = "Name a site" if name is None else f"There is no site {name[:64]!r}"
             raise NotFound(f"{wanted}; the settings list them.", code="site_unknown", field="site")
         return self._by_name[name]
+
+    def of_tokens(self, tokens: Sequence[str]) -> ServedSite:
+        """The site of the first token that names one: a bad vote must not fail its neighbours.
+
+        Raises:
+            Unauthorized: none of them does.
+        """
+        for token in tokens:
+            with suppress(Unauthorized):
+                return self.of_token(token)
+        raise Unauthorized
 
     def of_token(self, token: str) -> ServedSite:
         """The site whose keys must verify this token.

@@ -1,0 +1,127 @@
+"""The Chromium that the tests drive: an installed one, else one that this module installs.
+
+`python -m tests.browser.chromium` sees to it that there is one, and says which.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+#: Names this module to look at first, for a machine with more than one browser.
+VARIABLE = "THUMBSEAL_CHROMIUM"
+
+COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MAC_APPLICATIONS = (
+    Path("/Applications/Chromium.app/Contents/MacOS/Chromium"),
+    Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
+)
+
+# No sandbox: Chromium refuses to start one as root. The rest keeps it from calling home.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class BrowserMissing(Exception):
+    """No browser is installed, and none could be."""
+
+
+def find() -> Path | None:
+    """The first browser that starts, or None."""
+    return next((path for path in _candidates() if _starts(path)), None)
+
+
+@cache
+def executable() -> Path:
+    """The browser to drive; raises BrowserMissing where there is none.
+
+    Call it outside an event loop: where only Playwright's own build is left, Playwright is asked.
+    """
+    path = find()
+    if path is None:
+        raise BrowserMissing("No Chromium and no Chrome here: run `make test`, which installs one.")
+    return path
+
+
+def install() -> None:
+    """Install Debian's package where that is allowed, else the build that Playwright brings."""
+    if _may_use_apt() and _apt_install():
+        return
+    _run(sys.executable, "-m", "playwright", "install", "chromium")
+
+
+def main() -> int:
+    path = find()
+    if path is None:
+        _say("No Chromium and no Chrome found: installing one ...")
+        install()
+        path = find()
+    if path is None:
+        _say(f"No browser starts here. Install Chromium, or name one in {VARIABLE}.")
+        return 1
+    _say(f"Browser: {path}")
+    return 0
+
+
+def _candidates() -> Iterator[Path]:
+    if named := os.environ.get(VARIABLE):
+        yield Path(named)
+        return
+    yield from (Path(found) for name in COMMANDS if (found := shutil.which(name)))
+    yield from MAC_APPLICATIONS
+    yield _playwright_build()
+
+
+def _playwright_build() -> Path:
+    with sync_playwright() as playwright:
+        return Path(playwright.chromium.executable_path)
+
+
+def _starts(path: Path) -> bool:
+    # Ubuntu has a `chromium-browser` that only says which snap to install, and a downloaded build
+    # may lack a system library: being there is not enough.
+    return path.is_file() and _run(path, "--version", quiet=True)
+
+
+def _may_use_apt() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt_install() -> bool:
+    return _run("apt-get", "update", "-qq") and _run(
+        "apt-get", "install", "-qy", "--no-install-recommends", "chromium", "fonts-dejavu-core"
+    )
+
+
+def _run(*command: str | Path, quiet: bool = False) -> bool:
+    output = subprocess.DEVNULL if quiet else None
+    return (
+        subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        ).returncode
+        == 0
+    )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
