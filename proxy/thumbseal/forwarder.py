@@ -55,6 +55,7 @@ class Forwarder:
 
     async def run(self) -> None:
         """Deliver for ever; returns only by cancellation."""
+        self._logger.info("upstream", cannot_hold=list(self._upstream.lossy))
         stored = self._log.watch()
         while True:
             stored.clear()

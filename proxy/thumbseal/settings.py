@@ -54,7 +54,6 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:8300"
     public_url: str | None = None
     log: str = "sqlite:thumbseal.db"
-    trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
 
     @property
     def address(self) -> tuple[str, int]:
@@ -160,13 +159,9 @@ def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def listed(origin: str, origins: list[str]) -> bool:
-    """Whether an origin is one of a site's; ``https://*.example.org`` stands for any subdomain."""
-    return any(re.fullmatch(origin_pattern(entry), origin) for entry in origins)
-
-
 def origin_pattern(entry: str) -> str:
-    """The regular expression of one entry of ``origins``."""
+    """The regular expression of one entry of ``origins``; ``https://*.example.org`` stands for
+    any subdomain."""
     return re.escape(entry).replace(r"\*", r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 
 

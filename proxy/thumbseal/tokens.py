@@ -29,7 +29,6 @@ THREAD_LIFE: Final = 24 * 3600
 THREAD_RENEWABLE: Final = 30 * 24 * 3600  # after this a page starts over: no eternal credential
 MESSAGE_LIFE: Final = 90 * 24 * 3600  # people come back to an old answer and vote
 BACKEND_LIFE: Final = 365 * 24 * 3600
-REPLAY_LIFE: Final = 12 * 3600
 
 MAX_USER_BYTES: Final = 64
 MAX_TOKEN: Final = 512  # far over the longest real one; nothing longer is even looked at

@@ -54,24 +54,34 @@ def executable() -> Path:
     return path
 
 
-def install() -> None:
-    """Install Debian's package where that is allowed, else the build that Playwright brings."""
-    if _may_use_apt() and _apt_install():
-        return
-    _run(sys.executable, "-m", "playwright", "install", "chromium")
-
-
 def main() -> int:
-    path = find()
-    if path is None:
-        _say("No Chromium and no Chrome found: installing one ...")
-        install()
-        path = find()
+    if not _see_to_driver():
+        _say("Playwright does not start here. On Debian and Ubuntu: apt-get install libatomic1")
+        return 1
+    path = _see_to_browser()
     if path is None:
         _say(f"No browser starts here. Install Chromium, or name one in {VARIABLE}.")
         return 1
     _say(f"Browser: {path}")
     return 0
+
+
+def _see_to_driver() -> bool:
+    # The Node.js inside Playwright's wheel needs a library that small systems lack.
+    if _driver_starts(quiet=True):
+        return True
+    _apt_install("libatomic1")
+    return _driver_starts()
+
+
+def _see_to_browser() -> Path | None:
+    if path := find():
+        return path
+    _say("No Chromium and no Chrome found.")
+    if not _apt_install("chromium", "fonts-dejavu-core"):
+        _say("Installing the build that Playwright brings ...")
+        _run(sys.executable, "-m", "playwright", "install", "chromium")
+    return find()
 
 
 def _candidates() -> Iterator[Path]:
@@ -94,28 +104,26 @@ def _starts(path: Path) -> bool:
     return path.is_file() and _run(path, "--version", quiet=True)
 
 
-def _may_use_apt() -> bool:
-    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+def _driver_starts(*, quiet: bool = False) -> bool:
+    return _run(sys.executable, "-m", "playwright", "--version", quiet=quiet)
 
 
-def _apt_install() -> bool:
+def _apt_install(*packages: str) -> bool:
+    """Install Debian's packages; False where that is not allowed or fails."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    _say(f"Installing {' and '.join(packages)} with apt-get ...")
     return _run("apt-get", "update", "-qq") and _run(
-        "apt-get", "install", "-qy", "--no-install-recommends", "chromium", "fonts-dejavu-core"
+        "apt-get", "install", "-qy", "--no-install-recommends", *packages
     )
 
 
 def _run(*command: str | Path, quiet: bool = False) -> bool:
     output = subprocess.DEVNULL if quiet else None
-    return (
-        subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        ).returncode
-        == 0
+    ended = subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, stdout=output, stderr=output
     )
+    return ended.returncode == 0
 
 
 def _say(line: str) -> None:

@@ -64,9 +64,11 @@ class UpstreamDown(ThumbsealError):
 
 
 class Upstream(Protocol):
-    """A place where events go. ``pause`` is the time in seconds between two deliveries."""
+    """A place where events go. ``pause`` is the time in seconds between two deliveries, ``lossy``
+    names what the place cannot hold."""
 
     pause: float
+    lossy: tuple[str, ...]
 
     async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
         """One outcome for each change, in order.

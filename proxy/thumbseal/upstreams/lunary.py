@@ -30,7 +30,7 @@ from thumbseal.ids import MessageId
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import Answer, call
 
-LOSSY: Final = (
+LOSSY: Final[tuple[str, ...]] = (
     "votes on questions",
     "all but the last actor's vote on an answer",
     "thread metadata changed after the start",
@@ -82,6 +82,7 @@ class LunaryUpstream:
     """See `thumbseal.upstreams.Upstream`."""
 
     pause = PAUSE
+    lossy = LOSSY
 
     def __init__(self, configured: settings.Lunary, client: httpx2.AsyncClient) -> None:
         self._url = configured.url.rstrip("/")

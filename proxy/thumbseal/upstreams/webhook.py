@@ -25,7 +25,6 @@ from thumbseal.upstreams.calls import call
 PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = range(24, 65)
 CONCURRENCY: Final = 8
-TYPES: Final = {"Message": "message", "Feedback": "feedback"}
 
 
 class WebhookUpstream:
@@ -36,6 +35,7 @@ class WebhookUpstream:
     """
 
     pause = 0.0
+    lossy: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -34,7 +34,6 @@ from thumbseal.web.sites import Sites
 
 Clock = Callable[[], float]
 RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
-DRAIN: Final = 10.0  # seconds for deliveries under way when the server stops
 _logger: Final = structlog.get_logger()
 
 
