@@ -125,23 +125,29 @@ class Forwarder:
         await self._log.settle(claim, settled, int(now * 1000))
 
     def _settled(self, due: Due, change: Change, outcome: Outcome, now: float) -> Settled:
-        number = due.stored.thread_no
-        if isinstance(outcome, Later):
-            attempts = due.attempts + 1
-            wait = retry.delay(attempts, self._jitter(), outcome.after)
-            since = due.since_seq if outcome.since is None else outcome.since
-            self._logger.info(
-                "thread_held", thread=change.conversation.thread, reason=outcome.reason
-            )
-            return Settled(number, attempts, since, int((now + wait) * 1000), outcome.reason)
         for seq, reason in outcome.dead:
             self._logger.warning("event_dead", seq=seq, reason=reason)
+        if isinstance(outcome, Later):
+            return self._held(due, outcome, now)
         messages = [each.entry.message for each in change.events if isinstance(each.entry, Message)]
         return Settled(
-            number,
+            due.stored.thread_no,
             dead=outcome.dead,
             waiting=outcome.waiting,
             arrived=tuple(map(MessageId, messages)),
+        )
+
+    def _held(self, due: Due, outcome: Later, now: float) -> Settled:
+        attempts = due.attempts + 1
+        wait = retry.delay(attempts, self._jitter(), outcome.after)
+        self._logger.info("thread_held", thread=due.stored.thread, reason=outcome.reason)
+        return Settled(
+            due.stored.thread_no,
+            attempts,
+            hold_from=due.since_seq if outcome.since is None else outcome.since,
+            next_at=int((now + wait) * 1000),
+            reason=outcome.reason,
+            dead=outcome.dead,
         )
 
 

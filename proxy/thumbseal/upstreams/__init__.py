@@ -41,11 +41,12 @@ class Delivered(Struct, frozen=True):
 
 class Later(Struct, frozen=True):
     """Not now. ``since`` is the first event not delivered (default: all of them), ``after`` the
-    seconds that the upstream asked to wait."""
+    seconds that the upstream asked to wait; ``dead`` are events before it, refused for good."""
 
     reason: str
     after: float | None = None
     since: int | None = None
+    dead: tuple[tuple[int, str], ...] = ()
 
 
 Outcome = Delivered | Later

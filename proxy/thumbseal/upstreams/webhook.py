@@ -59,7 +59,7 @@ class WebhookUpstream:
                 try:
                     refusal = await self._send(change, event)
                 except UpstreamDown as error:
-                    return Later(str(error), error.after, event.seq)
+                    return Later(str(error), error.after, event.seq, tuple(dead))
                 if refusal:
                     dead.append((event.seq, refusal))
         return Delivered(dead=tuple(dead))
