@@ -109,6 +109,14 @@ async def test_ids_are_free_in_other_threads_and_sources(log: Log) -> None:
     assert await append(log, first, site="other") == [Verdict("accepted")]
 
 
+async def test_a_vote_of_another_actor_is_no_repeat(log: Log) -> None:
+    """Two actors of a thread who hit upon one event id: the second hears so, and is not lost."""
+    mine = voted(new_id(NOW), "up")
+    theirs = Draft(A, None, "browser", ActorId(new_id(NOW)), NOW, mine.entry)
+    await append(log, mine)
+    assert await append(log, theirs) == [Verdict("rejected", "id_reused", "id")]
+
+
 async def test_a_full_thread_still_takes_votes(log: Log) -> None:
     """The last tenth of a thread's room is kept for votes, and then it is full for all."""
     room = events.MAX_THREAD_EVENTS

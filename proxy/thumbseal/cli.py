@@ -20,7 +20,6 @@ from thumbseal.ids import new_id
 from thumbseal.keys import Kind, new_key
 from thumbseal.log import Barriers
 from thumbseal.tokens import BACKEND_LIFE, PassClaims
-from thumbseal.upstreams.webhook import signing_key
 from thumbseal.web.app import open_app
 from thumbseal.web.opening import open_thread, opened
 from thumbseal.web.serving import bind, run, serve
@@ -119,7 +118,6 @@ def init(folder: Path, site: str, origin: tuple[str, ...]) -> None:
 def check(config: Path) -> None:
     """Read the settings, say what is wrong and where, or what they amount to."""
     configured = settings.read(config)
-    _check_secrets(configured)
     click.echo(f"{config}: good.")
     server = configured.server
     click.echo(f"  listens on {server.listen}, log {server.log_path}")
@@ -237,17 +235,6 @@ def keys_app(config: Path, site: str | None) -> None:
 def keys_new() -> None:
     """Print a fresh site key."""
     click.echo(new_key())
-
-
-def _check_secrets(configured: settings.Settings) -> None:
-    for name, site in configured.sites.items():
-        for upstream in site.upstreams:
-            try:
-                if isinstance(upstream, settings.Webhook):
-                    signing_key(upstream.secret.reveal())
-            except SettingsError as error:
-                place = f"sites.{name}.upstreams.{upstream.name}.secret"
-                raise SettingsError(f"{place}: {error}") from error
 
 
 def _site(config: Path, name: str | None) -> ServedSite:

@@ -7,7 +7,8 @@ is never printed, neither by ``repr`` nor in an error.
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from thumbseal.keys import Keys
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 SQLITE: Final = "sqlite:"
 SITE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_WHSEC: Final = "whsec_"
+_WHSEC_BYTES: Final = range(24, 65)
 MAX_PORT: Final = 65_535
 SCHEMES: Final = ("http", "https")
 _ORIGIN: Final = re.compile(
@@ -79,6 +82,21 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", ta
     name: UpstreamName
     url: str
     secret: Secret
+
+    def signing_key(self) -> bytes:
+        """The bytes of the secret.
+
+        Raises:
+            SettingsError: it is not one.
+        """
+        secret = self.secret.reveal()
+        try:
+            key = b64decode(secret.removeprefix(_WHSEC), validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith(_WHSEC) or len(key) not in _WHSEC_BYTES:
+            raise SettingsError("A webhook secret is 'whsec_' and base64 of 24 to 64 random bytes.")
+        return key
 
 
 Upstream = Lunary | Webhook
@@ -185,10 +203,7 @@ def _check(settings: Settings) -> None:
     for name, site in settings.sites.items():
         place = f"sites.{name}"
         check_site_name(name)
-        try:
-            site.signing_keys()
-        except SettingsError as error:
-            raise SettingsError(f"{place}.keys: {error}") from error
+        _placed(f"{place}.keys", site.signing_keys)
         for origin in site.origins:
             if not _ORIGIN.fullmatch(origin) or not _sendable(origin):
                 raise SettingsError(
@@ -197,6 +212,14 @@ def _check(settings: Settings) -> None:
                     "saying."
                 )
         _check_upstreams(place, site.upstreams)
+
+
+def _placed(place: str, check: Callable[[], object]) -> None:
+    """A check whose error says where."""
+    try:
+        check()
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}") from error
 
 
 def check_site_name(name: str) -> None:
@@ -233,7 +256,10 @@ def _check_upstreams(place: str, upstreams: list[Upstream]) -> None:
     if len(set(names)) < len(names):
         raise SettingsError(f"{place}.upstreams: two have the same name; it names their progress")
     for upstream in upstreams:
-        _check_url(f"{place}.upstreams.{upstream.name}.url", upstream.url)
+        at = f"{place}.upstreams.{upstream.name}"
+        _check_url(f"{at}.url", upstream.url)
+        if isinstance(upstream, Webhook):
+            _placed(f"{at}.secret", upstream.signing_key)
 
 
 def _check_url(place: str, url: str) -> None:

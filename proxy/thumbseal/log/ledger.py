@@ -112,7 +112,7 @@ class Ledger:
                     room.add(len(body))
                     rows.append(row)
                     places.append((number, index))
-                elif _find_by_id(connection, row) == body:
+                elif _is_repeat(connection, row):
                     verdicts[number][index] = DUPLICATE
         for (number, index), verdict in zip(places, _store(connection, rows), strict=True):
             verdicts[number][index] = verdict
@@ -198,9 +198,9 @@ def _store_chunk(connection: sqlite3.Connection, rows: list[Row]) -> list[Verdic
 def _judge(connection: sqlite3.Connection, row: Row) -> Verdict:
     """Why a unique key refused a row: a repeat, or an id that stands for something else."""
     entry = row.draft.entry
-    same_id = _find_by_id(connection, row)
-    if same_id is not None:
-        return DUPLICATE if same_id == row.body else Verdict("rejected", "id_reused", "id")
+    repeat = _is_repeat(connection, row)
+    if repeat is not None:
+        return DUPLICATE if repeat else Verdict("rejected", "id_reused", "id")
     (body,) = connection.execute(
         "SELECT body FROM events WHERE thread_no = ? AND message = ? AND kind = 'message'",
         (row.room.thread_no, entry.message if isinstance(entry, Message) else None),
@@ -209,10 +209,10 @@ def _judge(connection: sqlite3.Connection, row: Row) -> Verdict:
     return DUPLICATE if recorded == entry else Verdict("rejected", "message_used", "message")
 
 
-def _find_by_id(connection: sqlite3.Connection, row: Row) -> str | None:
-    """The body stored under a row's event id."""
+def _is_repeat(connection: sqlite3.Connection, row: Row) -> bool | None:
+    """Whether the event stored under this id is the same, by the same actor; None without one."""
     found = connection.execute(
-        "SELECT body FROM events WHERE thread_no = ? AND source = ? AND event_id = ?",
+        "SELECT body, actor FROM events WHERE thread_no = ? AND source = ? AND event_id = ?",
         (row.room.thread_no, row.draft.source, row.draft.entry.id),
     ).fetchone()
-    return None if found is None else str(found[0])
+    return None if found is None else found == (row.body, row.draft.actor)

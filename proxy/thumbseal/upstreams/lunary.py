@@ -16,15 +16,16 @@ and a vote as the whole feedback object. All of this was observed on Lunary's op
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import httpx2
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from thumbseal import settings
-from thumbseal.conversation import Conversation, Exchange, Rating, Turn
+from thumbseal.conversation import Conversation, Exchange, Rating, Turn, merge
 from thumbseal.events import Custom, Event, Feedback, Opinion, ThreadChange
 from thumbseal.ids import MessageId
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
@@ -47,8 +48,16 @@ TRANSIENT: Final = (
     "starting up",
     "recovery",
     "deadlock",
+    "serialize",
     "econn",
+    "etimedout",
+    "epipe",
+    "getaddrinfo",
+    "read-only",
+    "no space left",
+    "out of memory",
 )
+MAX_REQUEST: Final = 8 * 1024 * 1024  # bytes; Lunary takes 20 MiB, and one event can be 8
 PAUSE: Final = 0.5  # seconds; 150 requests a minute is Lunary's default limit for one address
 
 
@@ -90,7 +99,8 @@ class LunaryUpstream:
         self._client = client
 
     async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
-        """All changes in one request; tags that changed later in one more for each thread."""
+        """All changes in one request, or a few large ones; tags that changed later in one more for
+        each thread."""
         wires = [project(change) for change in changes]
         owned = [(number, wire) for number, own in enumerate(wires) for wire in own]
         owned.sort(key=lambda pair: pair[1].at)
@@ -107,30 +117,42 @@ class LunaryUpstream:
             for number, change in enumerate(changes)
         ]
         return [
-            await self._retag(change) if _retagged(change, outcome) else outcome
+            await self._retag(change, outcome)
             for change, outcome in zip(changes, outcomes, strict=True)
         ]
 
     async def _ingest(self, events: list[dict[str, Any]]) -> list[Result]:
-        answer = await self._call("POST", "/v1/runs/ingest", {"events": events})
-        if not answer.ok:
-            raise UpstreamDown(f"status {answer.status} for a whole batch")
-        try:
-            results = _RESULTS.decode(answer.body).results
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamDown("an answer that is not Lunary's") from error
+        results = [result for batch in _batches(events) for result in await self._send(batch)]
         if [result.id for result in results] != [event["runId"] for event in events]:
             raise UpstreamDown("results that are not those of the events sent")
         return results
 
-    async def _retag(self, change: Change) -> Outcome:
+    async def _send(self, batch: list[msgspec.Raw]) -> list[Result]:
+        answer = await self._call("POST", "/v1/runs/ingest", {"events": batch})
+        if not answer.ok:
+            raise UpstreamDown(f"status {answer.status} for a whole batch")
+        try:
+            return _RESULTS.decode(answer.body).results
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamDown("an answer that is not Lunary's") from error
+
+    async def _retag(self, change: Change, outcome: Outcome) -> Outcome:
+        """The outcome, with changed tags sent by their own route: a start that is already there
+        ignores them."""
+        seqs = [
+            event.seq
+            for event in change.events
+            if isinstance(event.entry, ThreadChange) and event.entry.tags is not None
+        ]
+        if isinstance(outcome, Later) or not seqs:
+            return outcome
         conversation = change.conversation
         path = f"/v1/runs/{conversation.thread}/tags"
         answer = await self._call("PATCH", path, {"tags": list(conversation.tags)})
         if answer.ok:
-            return Delivered(_waiting(change))
-        seqs = [event.seq for event in change.events if isinstance(event.entry, ThreadChange)]
-        return Delivered(_waiting(change), tuple((seq, f"status {answer.status}") for seq in seqs))
+            return outcome
+        refused = ((seq, f"status {answer.status}") for seq in seqs)
+        return structs.replace(outcome, dead=(*outcome.dead, *refused))
 
     async def _call(self, method: str, path: str, body: dict[str, Any]) -> Answer:
         request = self._client.build_request(
@@ -169,7 +191,8 @@ def _times(conversation: Conversation) -> dict[int, int]:
 
 def _thread_start(change: Change) -> Iterator[Wire]:
     first = change.conversation.first
-    if first is None or first.seq < change.since:
+    refused = first is not None and first.seq in change.dead
+    if first is None or (first.seq < change.since and not refused):
         return
     opening = next((turn for turn in change.conversation.turns if turn.seq == first.seq), None)
     yield _wire(
@@ -180,7 +203,7 @@ def _thread_start(change: Change) -> Iterator[Wire]:
         event="start",
         runId=change.conversation.thread,
         tags=list(change.conversation.tags) or None,
-        metadata=dict(change.conversation.metadata) or None,
+        metadata=None if refused else dict(change.conversation.metadata) or None,
         input=_message(opening, change) if opening else None,
     )
 
@@ -190,12 +213,13 @@ def _exchange(change: Change, exchange: Exchange, times: dict[int, int]) -> Iter
     asked = [_message(turn, change) for turn in turns if turn.asks]
     said = [_message(turn, change) for turn in turns if not turn.asks]
     new = tuple(turn.seq for turn in turns if turn.seq >= change.since)
+    questions = tuple(turn.seq for turn in turns if turn.seq in new and turn.asks)
     known = turns[0].seq < change.since and turns[0].seq not in change.dead
     if not known:
         yield _wire(
             change,
             times[turns[0].seq],
-            new,
+            questions or new,
             type="chat",
             event="start",
             runId=exchange.id,
@@ -208,7 +232,8 @@ def _exchange(change: Change, exchange: Exchange, times: dict[int, int]) -> Iter
         yield _wire(
             change,
             times[turns[-1].seq],
-            new,
+            # With questions that Lunary has just taken it is the answers that it refuses.
+            new if known else tuple(seq for seq in new if seq not in questions) or new,
             type="chat",
             event="end",
             runId=exchange.id,
@@ -224,12 +249,14 @@ def _vote(change: Change, exchange: Exchange, times: dict[int, int]) -> Iterator
     new = tuple(mark.seq for mark in rating.marks if mark.seq >= change.since)
     if not new and exchange.answer.seq < change.since:
         return
-    opinion = Opinion() if rating.marks[-1].seq in change.dead else rating.opinion
+    # What is dead says nothing, what else was said still stands.
+    alive = (mark.opinion for mark in rating.marks if mark.seq not in change.dead)
+    opinion = reduce(merge, alive, Opinion())
     feedback = {key: getattr(opinion, key) for key in Opinion.__struct_fields__}
     yield _wire(
         change,
         max(rating.marks[-1].at, times[exchange.turns[-1].seq] + 1),
-        new,
+        new or (rating.marks[-1].seq,),
         type=None,
         event="feedback",
         runId=exchange.id,
@@ -297,23 +324,30 @@ def _waiting(change: Change) -> tuple[tuple[int, MessageId], ...]:
 
 
 def _outcome(change: Change, results: Sequence[tuple[Wire, Result]]) -> Outcome:
-    dead: list[tuple[int, str]] = []
+    dead: dict[int, str] = {}
     for wire, result in results:
         text = str(result.error).lower()
         if result.success or any(done in text for done in DONE):
             continue
-        if any(sign in text for sign in TRANSIENT) or not wire.seqs:
+        if any(sign in text for sign in TRANSIENT):
             return Later(f"Lunary: {text[:200]}")
-        dead += [(seq, f"Lunary: {text[:200]}") for seq in wire.seqs]
-    return Delivered(_waiting(change), tuple(dead))
+        dead |= dict.fromkeys(wire.seqs, f"Lunary: {text[:200]}")
+    return Delivered(_waiting(change), tuple(dead.items()))
 
 
-def _retagged(change: Change, outcome: Outcome) -> bool:
-    """Whether tags must go by their own route: a start that is already there ignores them."""
-    return isinstance(outcome, Delivered) and any(
-        isinstance(event.entry, ThreadChange) and event.entry.tags is not None
-        for event in change.events
-    )
+def _batches(events: Sequence[dict[str, Any]]) -> Iterator[list[msgspec.Raw]]:
+    """The events in their order, in as few requests as Lunary's limit allows."""
+    batch: list[msgspec.Raw] = []
+    size = 0
+    for event in events:
+        body = msgspec.json.encode(event)
+        if batch and size + len(body) > MAX_REQUEST:
+            yield batch
+            batch, size = [], 0
+        batch.append(msgspec.Raw(body))
+        size += len(body)
+    if batch:
+        yield batch
 
 
 def _iso(ms: int) -> str:

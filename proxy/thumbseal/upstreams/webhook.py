@@ -7,7 +7,7 @@ thread come in order; threads do not wait for each other.
 import asyncio
 import hashlib
 import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,13 +17,10 @@ import msgspec
 
 from thumbseal import settings
 from thumbseal.conversation import Conversation
-from thumbseal.errors import SettingsError
 from thumbseal.events import Event, Feedback, Message
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import call
 
-PREFIX: Final = "whsec_"
-SECRET_BYTES: Final = range(24, 65)
 CONCURRENCY: Final = 8
 
 
@@ -44,7 +41,7 @@ class WebhookUpstream:
         clock: Callable[[], float],
     ) -> None:
         self._url = configured.url
-        self._key = signing_key(configured.secret.reveal())
+        self._key = configured.signing_key()
         self._client = client
         self._clock = clock
         self._turn = asyncio.Semaphore(CONCURRENCY)
@@ -78,21 +75,6 @@ class WebhookUpstream:
         request = self._client.build_request("POST", self._url, content=body, headers=headers)
         answer = await call(self._client, request)
         return None if answer.ok else f"status {answer.status}"
-
-
-def signing_key(secret: str) -> bytes:
-    """The bytes of a ``whsec_`` secret.
-
-    Raises:
-        SettingsError: it is not one.
-    """
-    try:
-        key = b64decode(secret.removeprefix(PREFIX), validate=True)
-    except ValueError:
-        key = b""
-    if not secret.startswith(PREFIX) or len(key) not in SECRET_BYTES:
-        raise SettingsError("A webhook secret is 'whsec_' and base64 of 24 to 64 random bytes.")
-    return key
 
 
 def sign(key: bytes, id_: str, at: int, body: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -195,10 +195,13 @@ async def _body(request: Request) -> bytes:
     backend = "authorization" in request.headers
     limit = events.MAX_BACKEND_BODY if backend else events.MAX_BODY
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"The body is over {limit} bytes.")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"The body is over {limit} bytes.")
+    except ClientDisconnect:  # a page that closes; nobody reads the answer
+        raise BadRequest("The body ended early.") from None
     return bytes(body)
 
 

@@ -50,6 +50,8 @@ def open_thread(
         _check_user(opening.user, backend=backend)
     resumed = _readable(site, opening.thread, barriers, now)
     if resumed and (opening.id is None or _names(site, opening.id, resumed)):
+        if opening.user not in (None, resumed.user):
+            raise BadRequest("A thread keeps its user; vouch when you open it.", field="user")
         claims = renewed(resumed, now)
     else:
         earlier = _readable(site, opening.from_, barriers, now) or resumed
