@@ -1,0 +1,32 @@
+/** @import { Settings, Stub } from "./types.js" */
+import { define } from "./define.js";
+import { guard } from "./emitter.js";
+
+/**
+ * The script's own tag. Frameworks insert it late and modules have no `currentScript`.
+ * @returns {HTMLScriptElement | null}
+ */
+function findTag() {
+  return /** @type {HTMLScriptElement | null} */ (
+    document.currentScript ??
+      document.querySelector('script[data-thumbseal],script[src*="/widget."]')
+  );
+}
+
+/** @param {Settings} rendered by the server; what the tag says stands above it */
+function boot(rendered) {
+  const stub = /** @type {Stub | undefined} */ (window.thumbseal);
+  if (!stub?.destroy) {
+    const tag = findTag();
+    const home = tag?.src.replace(/\/(w\/[^/]+\/)?[^/]*$/, "");
+    const chosen = { ...rendered, server: rendered.server ?? home, ...tag?.dataset };
+    const client = define()(chosen);
+    window.thumbseal = client;
+    if (chosen.attach != "off") {
+      client.attach(chosen.attach);
+    }
+    stub?.q?.forEach(client.q.push);
+  }
+}
+
+guard(() => boot(typeof settings == "undefined" ? {} : settings));

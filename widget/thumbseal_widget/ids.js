@@ -1,0 +1,45 @@
+/** @import { MessageRef } from "./types.js" */
+import { attempt } from "./attempt.js";
+
+let last = 0;
+
+/**
+ * The id and time of a new event. Times in a tab never repeat, so that ids sort by time: it has
+ * 8 digits in base 36 until 2059.
+ */
+export function stamp() {
+  last = Math.max(last + 1, Date.now());
+  return { id: last.toString(36) + randomHex(), at: last };
+}
+
+/** 8 random bytes; `crypto.randomUUID` is missing on plain http. */
+export function randomHex() {
+  return hex(crypto.getRandomValues(new Uint8Array(8)));
+}
+
+/**
+ * The message's id, which is bytes 25 to 41 of its token's payload.
+ * @param {string} token
+ * @returns {string} the token itself if it cannot be read
+ */
+export function messageId(token) {
+  const id = attempt(() => {
+    const payload = atob(token.split(".")[0].replace(/-/g, "+").replace(/_/g, "/"));
+    return hex(Uint8Array.from(payload, (char) => char.charCodeAt(0)).slice(25, 41));
+  });
+  return id ? id.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") : token;
+}
+
+/**
+ * The token of a message, waited for where it is not bound yet.
+ * @param {MessageRef | undefined} message
+ * @returns {any} a string, or a promise of it
+ */
+export function tokenOf(message) {
+  return typeof message == "object" ? (message.token ?? message.ready.then(tokenOf)) : message;
+}
+
+/** @param {Uint8Array} bytes */
+function hex(bytes) {
+  return Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join("");
+}

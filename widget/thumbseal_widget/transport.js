@@ -1,0 +1,63 @@
+/** @import { Answer } from "./types.js" */
+import { attempt } from "./attempt.js";
+import { server } from "./session.js";
+
+const TIMEOUT_MS = 10_000;
+const MAX_DELAY_MS = 300_000;
+/** No server, and no clock that was set back, silences us for longer. */
+export const MAX_PAUSE_MS = 3_600_000;
+/** Statuses after which the same request may succeed. */
+const TRANSIENT = /408|425|429|5../;
+
+/**
+ * Posts JSON as text/plain, so that no preflight is needed. The answer is always read: an unread
+ * one keeps using up the browser's keepalive budget. Never rejects.
+ * @param {string} path
+ * @param {object} data
+ * @param {boolean} [keepalive] the page may be gone before the answer
+ * @returns {Promise<Answer>}
+ */
+export async function post(path, data, keepalive) {
+  try {
+    const response = await fetch(server + path, {
+      method: "POST",
+      body: JSON.stringify(data),
+      credentials: "omit",
+      keepalive,
+      signal: keepalive ? null : AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const { status, headers } = response;
+    const text = await response.text();
+    const body = Object(attempt(() => JSON.parse(text)));
+    const retry = TRANSIENT.test(`${status}`) || body.error?.retry;
+    return {
+      status,
+      body,
+      retry,
+      pause: Math.min(Number(headers.get("retry-after")) * 1000 || 0, MAX_PAUSE_MS),
+    };
+  } catch {
+    return { status: 0, body: {}, retry: true, pause: 0 };
+  }
+}
+
+/**
+ * Back-off with jitter, or what the server asked for and a little more.
+ * @param {number} failures so far
+ * @param {Answer} answer
+ * @returns {number} milliseconds
+ */
+export function delay(failures, { pause }) {
+  return pause + (0.5 + Math.random()) * Math.min(2 ** failures * 500, MAX_DELAY_MS);
+}
+
+/**
+ * Ends early when the browser is online again.
+ * @param {number} ms
+ */
+export function wait(ms) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+    addEventListener("online", resolve, { once: true });
+  });
+}
