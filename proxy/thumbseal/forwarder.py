@@ -22,10 +22,9 @@ from thumbseal.ids import MessageId
 from thumbseal.log import Claim, Due, Log, Settled
 from thumbseal.upstreams import Change, Later, Outcome, Upstream, UpstreamDown
 
-CLAIM: Final = 200  # events at once: with the longest messages still far under Lunary's 20 MiB
+CLAIM: Final = 200  # events at once: enough for large batches, little to do again
 MAX_FOLDS: Final = 1_000
 POLL: Final = 1.0  # seconds; a lost wake-up costs no more than this
-SKIP: Final = 1_000  # other sites' events that the cursor passes without a delivery
 
 
 class Forwarder:
@@ -64,6 +63,9 @@ class Forwarder:
             except LogError as error:
                 self._logger.error("log_failed", error=str(error))
                 wait = POLL
+            except Exception as error:
+                self._logger.error("forwarder_failed", exc_info=True)
+                wait = self._back_off(UpstreamDown(f"a fault of ours: {type(error).__name__}"))
             if wait is None:
                 await _until(stored, POLL)
             else:
@@ -78,10 +80,10 @@ class Forwarder:
         known = {number: told.last_seq for number, told in self._folds.items()}
         claim = await self._log.claim(self.name, self._site, now, CLAIM, known)
         if not claim.due:
-            if claim.upto - claim.since > SKIP:
-                await self._log.settle(claim, [], now)
-            return None
+            return await self._pass(claim, now)
         changes = [self._change(due) for due in claim.due]
+        while len(self._folds) > MAX_FOLDS:
+            self._folds.popitem(last=False)
         try:
             outcomes = await self._upstream.deliver(changes)
         except UpstreamDown as error:
@@ -90,14 +92,23 @@ class Forwarder:
         await self._settle(claim, changes, outcomes)
         return self._upstream.pause
 
+    async def _pass(self, claim: Claim, now: int) -> float | None:
+        """Leave behind what there is nothing to do about: other sites' events and held threads'.
+
+        A few are read again next time, which is cheaper than a write; a whole claim of them must
+        not hide what comes after.
+        """
+        if claim.upto - claim.since < CLAIM:
+            return None
+        await self._log.settle(claim, [], now)
+        return 0.0
+
     def _change(self, due: Due) -> Change:
         """A due thread folded; the fold is kept, so that a long thread is not read anew."""
         stored = due.stored
         told = self._folds.pop(stored.thread_no, None) or Conversation(stored.thread)
         told = fold(stored.events, structs.replace(told, user=stored.user))
         self._folds[stored.thread_no] = told
-        if len(self._folds) > MAX_FOLDS:
-            self._folds.popitem(last=False)
         new = [event for event in stored.events if event.seq >= due.since_seq]
         return Change(self._site, told, new, due.dead)
 

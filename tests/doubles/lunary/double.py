@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ class LunaryDouble:
         )
         self._lock = threading.Lock()
         self._running: set[asyncio.Task[Answer]] = set()
-        self._watchers: list[Future[None]] = []
+        self._watchers: list[tuple[Callable[[], bool], Future[None]]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,9 +76,16 @@ class LunaryDouble:
 
     def settled(self) -> Future[None]:
         """A future that is done once no request is at work, whether its client waits or not."""
+        return self.until(lambda: not self._running)
+
+    def until(self, condition: Callable[[], bool]) -> Future[None]:
+        """A future that is done once this holds; looked at now and after each request's effect.
+
+        The condition runs on the thread that serves, and must not ask for a future of this kind.
+        """
         done: Future[None] = Future()
         with self._lock:
-            self._watchers.append(done)
+            self._watchers.append((condition, done))
             self._tell_watchers()
         return done
 
@@ -88,8 +95,10 @@ class LunaryDouble:
             self._tell_watchers()
 
     def _tell_watchers(self) -> None:
-        while self._watchers and not self._running:
-            self._watchers.pop().set_result(None)
+        for condition, done in self._watchers:
+            if condition():
+                done.set_result(None)
+        self._watchers = [watcher for watcher in self._watchers if not watcher[1].done()]
 
     def threads(self) -> list[Run]:
         """The threads, in the order of their first event's arrival."""

@@ -1,0 +1,77 @@
+# Everything is installed into .venv beside this file, once, and again only when what it is made
+# from has changed. `make demo PYTHON=python3.13` chooses another interpreter.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt
+TSC := widget/node_modules/.bin/tsc
+
+.PHONY: help demo test check bench setup clean
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'ARGS passes options on:  make demo ARGS="--port 9000"  ·  make test ARGS="-k tokens"'
+
+demo: $(VENV)/.runtime ## serve the demo: a chat page, the widget and the proxy, nothing to configure
+	@exec $(BIN)/thumbseal demo $(ARGS)
+
+test: $(VENV)/.tests ## run the tests, in a real browser too
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(TSC) --project widget
+
+bench: $(VENV)/.tests ## measure the ratios that the design aims at
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+setup: $(VENV)/.tests $(VENV)/.checks ## install all of it, for working on the code
+	@echo "Ready: $(VENV)"
+
+clean: ## remove what make, the tests and the checks have made
+	rm -rf $(VENV) dist build widget/node_modules .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find proxy widget tests examples .ci -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The build backend goes into the environment itself: an isolated build would fetch it anew each
+# time, and past the constraints.
+$(VENV)/.runtime: $(SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'Thumbseal needs Python 3.11 or newer, and "$(PYTHON)" is not.' \
+			'Name another: make $(MAKECMDGOALS) PYTHON=python3.13' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '"$(PYTHON)" comes without venv.' \
+			'On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Installing Thumbseal into $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.runtime
+	@echo 'Installing what the tests need ...'
+	@$(PIP) --no-build-isolation --editable '.[tests]'
+	@touch $@
+
+$(VENV)/.checks: $(VENV)/.runtime
+	@echo 'Installing what the checks need ...'
+	@$(PIP) --no-build-isolation --editable '.[tests,checks]'
+	@touch $@
+
+$(TSC): widget/package.json
+	@command -v npm >/dev/null || { \
+		echo 'The JavaScript type check needs Node.js and npm.' >&2; exit 1; }
+	@echo 'Installing the JavaScript type checker ...'
+	@npm install --prefix widget --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@

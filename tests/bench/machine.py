@@ -1,0 +1,109 @@
+"""What the figures were measured on, and the cores and processes used for it."""
+
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Final
+from urllib.parse import urlsplit
+
+PACKAGES: Final = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "itsdangerous")
+SYNCS: Final = 200
+PAGE: Final = b"\0" * 4096
+
+
+def describe(folder: Path) -> dict[str, object]:
+    """Versions, cores, load, and what a sync costs in ``folder``."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "sqlite": sqlite3.sqlite_version,
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "load_average": [round(each, 2) for each in os.getloadavg()],
+        "fdatasync_p50_ms": round(time_sync(folder) * 1000, 3),
+    }
+
+
+def time_sync(folder: Path) -> float:
+    """The median seconds of an fdatasync after a write of 4 KiB."""
+    path, took = folder / "sync", []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(SYNCS):
+            file.write(PAGE)
+            began = time.perf_counter()
+            getattr(os, "fdatasync", os.fsync)(file.fileno())
+            took.append(time.perf_counter() - began)
+    path.unlink()
+    return median(took)
+
+
+@dataclass(frozen=True)
+class Cores:
+    """The server's and the generator's core; both None where there are not two to choose from."""
+
+    server: int | None = None
+    generator: int | None = None
+
+    @classmethod
+    def choose(cls) -> "Cores":
+        if sys.platform != "linux":
+            return cls()
+        free = sorted(os.sched_getaffinity(0))
+        return cls(free[0], free[1]) if len(free) > 1 else cls()
+
+
+def pin(core: int | None) -> None:
+    """Keep this process, and those it starts from now on, on one core."""
+    if sys.platform == "linux" and core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server process and the port it serves on."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def cpu(self) -> float | None:
+        """The seconds of CPU it has used so far; None where the system does not tell."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        if not stat.exists():
+            return None
+        user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
+
+
+@contextmanager
+def serving(module: str, *arguments: str, cores: Cores) -> Iterator[Served]:
+    """A Python module that serves in a process of its own, on the server's core."""
+    pin(cores.server)
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    pin(cores.generator)
+    try:
+        yield Served(process, _port(process))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _port(process: subprocess.Popen[str]) -> int:
+    """The port from the line that says where it serves."""
+    assert process.stderr is not None
+    said: Sequence[str] = []
+    for line in process.stderr:
+        said = [*said, line]
+        if line.startswith("{") and json.loads(line).get("event") == "serving":
+            return int(urlsplit(json.loads(line)["url"]).netloc.rpartition(":")[2])
+    raise RuntimeError("The server did not start:\n" + "".join(said))

@@ -1,0 +1,176 @@
+"""The Lunary adapter against the double, over HTTP: what it sends, and what then is there."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.doubles.lunary import Cut, Fault, LunaryDouble, Received
+from tests.histories import (
+    ANN,
+    BOB,
+    THREAD,
+    calling,
+    change,
+    custom,
+    event,
+    folded,
+    histories,
+    message,
+    told,
+    uid,
+    vote,
+)
+from tests.lunary_desk import USER, Desk, change_of, changes, expected, open_desk
+from tests.lunary_wire import check_journal
+from thumbseal.events import Event, Opinion
+from thumbseal.upstreams import Delivered
+
+CUTS: Final = st.sets(st.integers(1, 14))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Desk]:
+    with open_desk() as desk:
+        yield desk
+
+
+@pytest.fixture
+def desk(shared: Desk) -> Desk:
+    shared.renew()
+    return shared
+
+
+# Whatever happens.
+
+
+@given(histories(), CUTS)
+@settings(max_examples=60, deadline=None)
+def test_the_state_is_that_of_the_fold(shared: Desk, events: list[Event], cuts: set[int]) -> None:
+    """After each prefix Lunary shows what the fold says, from requests of the known forms alone,
+    none of which made it wait."""
+    shared.renew()
+    for part in changes(events, cuts):
+        assert isinstance(shared.deliver(part)[0], Delivered)
+        assert shared.state() == expected(part.conversation)
+    check_journal(shared.double.journal)
+    assert shared.clock.slept == []
+
+
+@given(histories(), CUTS)
+@settings(max_examples=30, deadline=None)
+def test_sending_again_changes_nothing(shared: Desk, events: list[Event], cuts: set[int]) -> None:
+    """The same change delivered twice has the same outcome and no effect."""
+    shared.renew()
+    for part in changes(events, cuts):
+        first = shared.deliver(part)
+        before, effects = shared.state(), len(shared.double.effects)
+        assert shared.deliver(part) == first
+        assert shared.state() == before
+        assert not any(effect.changed for effect in shared.double.effects[effects:])
+
+
+@given(histories(), CUTS)
+@settings(max_examples=30, deadline=None)
+def test_lost_answers_change_nothing(shared: Desk, events: list[Event], cuts: set[int]) -> None:
+    """When the first answer to each request is lost, after the request took effect, the state is
+    what it would have been."""
+    lose_first_answers(shared.renew())
+    for part in changes(events, cuts):
+        assert isinstance(shared.insist(part), Delivered)
+        assert shared.state() == expected(part.conversation)
+    for exchange in shared.double.exchanges(THREAD):
+        assert shared.double.effect_count(exchange.id, "start") == 1
+    check_journal(shared.double.journal)
+
+
+def lose_first_answers(double: LunaryDouble) -> None:
+    seen: set[bytes] = set()
+
+    def lose(received: Received) -> Fault | None:
+        if received.body in seen:
+            return None
+        seen.add(received.body)
+        return Cut()
+
+    double.faults.hook = lose
+
+
+# Votes.
+
+
+def votes_at(desk: Desk) -> list[Any]:
+    return [exchange.vote and exchange.vote["thumb"] for exchange in desk.state().exchanges]
+
+
+def test_a_waiting_vote_goes_out_with_its_message(desk: Desk) -> None:
+    """A vote on a message that is not recorded yet waits, and arrives together with it."""
+    events = told(message("u1"), vote("a1", thumb="down"), message("a1"))
+    outcome = desk.deliver(change_of(events[:2]))
+    assert outcome == [Delivered(waiting=((2, uid("a1")),))]
+    assert votes_at(desk) == [None]
+    assert desk.deliver(change_of(events, 3)) == [Delivered()]
+    assert votes_at(desk) == ["down"]
+
+
+def test_only_the_last_vote_on_an_answer_is_sent(desk: Desk) -> None:
+    """Lunary gets the answer's vote of the actor who voted last, and none on the question."""
+    events = [
+        *told(message("u1"), message("a1"), vote("u1", thumb="up")),
+        event(4, vote("a1", thumb="down"), at=9_000, actor=BOB),
+        event(5, vote("a1", thumb="up"), at=8_000, actor=ANN),
+    ]
+    desk.deliver(change_of(events))
+    assert votes_at(desk) == ["down"]
+    assert [each["feedback"]["thumb"] for each in sent(desk, "feedback")] == ["down"]
+
+
+def test_an_undone_vote_is_undone_at_lunary(desk: Desk) -> None:
+    """Undo sends null for all that was said, since Lunary keeps what a vote does not name."""
+    events = told(message("u1"), message("a1"), vote("a1", thumb="down", comment="No."))
+    events = [*events, event(4, vote("a1", thumb=None))]
+    desk.deliver(change_of(events[:3]))
+    desk.deliver(change_of(events, 4))
+    assert desk.state().exchanges[0].vote == dict.fromkeys(Opinion.__struct_fields__)
+
+
+def sent(desk: Desk, event: str) -> list[Any]:
+    """The events of this name in all requests so far."""
+    return [each for each in desk.double.events() if each["event"] == event]
+
+
+# The thread, its tags and its user.
+
+
+def test_tags_changed_later(desk: Desk) -> None:
+    """Tags that change after the thread's start are set by the route that sets them."""
+    events = told(change(tags=("a",)), message("u1"), change(tags=("b", "c")), change(tags=()))
+    for end, tags in [(1, ["a"]), (2, ["a"]), (3, ["b", "c"]), (4, [])]:
+        assert desk.deliver(change_of(events[:end], end)) == [Delivered()]
+        assert desk.state().tags == tags
+
+
+def test_custom_events_leave_the_user(desk: Desk) -> None:
+    """A custom event arrives with its metadata, and the thread keeps user and tags."""
+    events = told(change(tags=("a",)), message("u1"), custom("copied", chars=12), message("a1"))
+    desk.deliver(change_of(events))
+    (row,) = desk.double.custom_events(THREAD)
+    assert (row.name, row.metadata) == ("copied", {"chars": 12})
+    assert desk.state() == expected(folded(events, USER))
+    assert [each.asked + each.said for each in desk.state().exchanges] == [["u1", "a1"]]
+
+
+def test_a_message_is_shown_whole(desk: Desk) -> None:
+    """Tool calls, names, parts, tags and metadata arrive, beside our id and the source."""
+    parts = ({"type": "text", "text": "Look."},)
+    asked = message("u1", content=parts, name="Ann", tags=("x",), metadata={"page": "/a"})
+    answers = calling("a1", content=None), message("t1", tool_call_id="call_1"), message("a2")
+    desk.deliver(change_of(told(asked, *answers)))
+    (row,) = desk.double.exchanges(THREAD)
+    ours = {"messageId": uid("u1"), "source": "browser"}
+    shown: Any = {"role": "user", "content": list(parts), "name": "Ann", "tags": ["x"]}
+    assert row.input == [{**shown, "metadata": {"page": "/a", **ours}}]
+    assert [each.get("toolCalls", [])[:1] != [] for each in row.output] == [True, False, False]
+    assert row.output[1]["toolCallId"] == "call_1"

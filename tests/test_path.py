@@ -1,0 +1,172 @@
+"""The whole path: what a page records at a real proxy is what Lunary shows, exactly once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import pytest
+from structlog.testing import capture_logs
+
+from tests.doubles.lunary import PROJECT, Cut, Fault, LunaryDouble, Received
+from tests.doubles.serving import serve
+from tests.lunary_wire import check_journal
+from tests.proxy import Proxy, make_settings, running, said, voted
+from thumbseal import retry
+from thumbseal.settings import Lunary, Secret
+from thumbseal.upstreams.lunary import LunaryUpstream
+
+PATIENCE: Final = 20  # seconds until a delivery counts as missing
+ACCEPTED: Final = {"status": "accepted"}
+KEY: Final = PROJECT.private_key
+TALK: Final = ("What is a seal?", "A mark in wax.", "And a thumb?", "A short finger.")
+Shown = list[tuple[list[str], list[str], str | None]]
+
+
+@pytest.fixture(autouse=True)
+def _haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures are tried again at once: what is tested is that, not when."""
+    monkeypatch.setattr(retry, "FIRST", 0.01)
+    monkeypatch.setattr(LunaryUpstream, "pause", 0.0)
+
+
+@pytest.fixture
+def double() -> LunaryDouble:
+    return LunaryDouble(requests_per_minute=10**9)
+
+
+@contextmanager
+def proxied(double: LunaryDouble, folder: Path) -> Iterator[Proxy]:
+    """A proxy whose upstream is the double; entered again it is a restart."""
+    with serve(double) as url:
+        upstream = Lunary("lunary", Secret(KEY), url)
+        with running(make_settings(folder, upstreams=[upstream])) as proxy:
+            yield proxy
+
+
+def shown(double: LunaryDouble) -> Shown:
+    """The one thread's exchanges in order: questions, answers, thumb."""
+    return [
+        (_texts(run.input), _texts(run.output), (run.feedback or {}).get("thumb"))
+        for thread in double.threads()
+        for run in double.exchanges(thread.id)
+    ]
+
+
+def _texts(messages: Any) -> list[str]:
+    return [each["content"] for each in messages or []]
+
+
+def await_shown(double: LunaryDouble, wanted: Shown) -> None:
+    """Return once the double shows this."""
+    try:
+        double.until(lambda: shown(double) == wanted).result(PATIENCE)
+    except TimeoutError:
+        assert shown(double) == wanted
+
+
+def lose_every_second_answer(double: LunaryDouble) -> None:
+    def lose(received: Received) -> Fault | None:
+        return Cut() if len(double.journal) % 2 == 0 else None
+
+    double.faults.hook = lose
+
+
+def talk(proxy: Proxy, double: LunaryDouble) -> dict[str, Any]:
+    """Two questions and answers, a thumb down on the second, undone, and up; each awaited."""
+    opened = proxy.open()
+    token, messages = opened["thread"]["token"], opened["messages"][:4]
+    roles = ("user", "assistant", "user", "assistant")
+    for blank, role, text in zip(messages, roles, TALK, strict=True):
+        assert proxy.record(token, said(blank, role, text)) == [ACCEPTED]
+    await_shown(double, thumbed(None))
+    for thumb in ("down", None, "up"):
+        assert proxy.record(None, voted(messages[3], thumb=thumb)) == [ACCEPTED]
+        await_shown(double, thumbed(thumb))
+    return opened
+
+
+def thumbed(thumb: str | None) -> Shown:
+    return [([TALK[0]], [TALK[1]], None), ([TALK[2]], [TALK[3]], thumb)]
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_a_conversation_arrives_exactly_once(
+    double: LunaryDouble, tmp_path: Path, lossy: bool
+) -> None:
+    """One thread, its exchanges in order, the last word of a thumb on the right one, each effect
+    once, also when every second answer is lost after its request took effect."""
+    if lossy:
+        lose_every_second_answer(double)
+    with proxied(double, tmp_path) as proxy:
+        opened = talk(proxy, double)
+        second, answer = opened["messages"][2]["id"], opened["messages"][3]
+        assert proxy.feedback(answer["token"]) == [
+            {"id": answer["id"], "feedback": {"thumb": "up"}}
+        ]
+    (thread,) = double.threads()
+    assert thread.id == opened["thread"]["id"]
+    assert [run.id for run in double.exchanges(thread.id)] == [opened["messages"][0]["id"], second]
+    assert double.effect_count(second, "start") == 1
+    assert double.effect_count(second, "feedback") == 3
+    check_journal(double.journal)
+
+
+def test_a_restart_repeats_nothing(double: LunaryDouble, tmp_path: Path) -> None:
+    """A proxy that is stopped and started goes on where it was, and what was there stays."""
+    with proxied(double, tmp_path) as proxy:
+        opened = talk(proxy, double)
+        keys, token = proxy.settings.sites["support"].keys, opened["thread"]["token"]
+    before, answers = double.database.runs(), len(double.effects)
+    with serve(double) as url:
+        upstream = Lunary("lunary", Secret(KEY), url)
+        same = make_settings(tmp_path, keys=[key.reveal() for key in keys], upstreams=[upstream])
+        with running(same) as proxy:
+            more = said(opened["messages"][4], "user", "And now?", id="again")
+            assert proxy.record(token, more) == [ACCEPTED]
+            await_shown(double, [*shown(double)[:2], (["And now?"], [], None)])
+    assert double.database.runs()[: len(before)] == before
+    assert [effect.changed for effect in double.effects[answers:] if effect.changed] == [
+        (opened["messages"][4]["id"],)
+    ]
+
+
+def test_an_upstream_that_is_away_costs_the_page_nothing(
+    double: LunaryDouble, tmp_path: Path
+) -> None:
+    """What is recorded while Lunary answers nobody is accepted, and arrives once it does."""
+    double.faults.plan(*[Cut(applied=False)] * 3)
+    with proxied(double, tmp_path) as proxy:
+        opened = proxy.open()
+        token, (question, answer) = opened["thread"]["token"], opened["messages"][:2]
+        both = said(question, "user", "Hi."), said(answer, "assistant", "Ho.")
+        assert proxy.record(token, *both) == [ACCEPTED] * 2
+        await_shown(double, [(["Hi."], ["Ho."], None)])
+    assert len(double.journal) > 3
+    assert double.effect_count(question["id"], "start") == 1
+
+
+def test_the_key_is_nowhere_but_upstream(double: LunaryDouble, tmp_path: Path) -> None:
+    """The upstream's key is in no answer a browser can get, in no log line and not on disk."""
+    received: list[bytes] = []
+
+    def keep(response: httpx2.Response) -> None:
+        headers = [part for pair in response.headers.raw for part in pair]
+        received.append(b"\n".join([*headers, response.read()]))
+
+    lose_every_second_answer(double)
+    with capture_logs() as logs, proxied(double, tmp_path) as proxy:
+        proxy.http.event_hooks = {"response": [keep]}
+        talk(proxy, double)
+        for path in ("/", "/widget.js", "/embed.json", "/livez", "/readyz", "/no", "/v1/events"):
+            proxy.http.get(path)
+        bodies: list[Any] = [b"", b"{", b"[" * 9_000, b"x" * 70_000, {"site": "no"}, {"events": []}]
+        for body in bodies:
+            for path in ("/v1/threads", "/v1/events", "/v1/feedback"):
+                proxy.post(path, body)
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert len(received) > 30
+    assert "upstream_down" in [each["event"] for each in logs]
+    assert KEY.encode() not in b"".join(received) + written + repr(logs).encode()
+    assert any(KEY in each.headers["authorization"] for each in double.journal)
