@@ -35,6 +35,7 @@ MAX_SCORE: Final = 1_000_000
 MAX_DEPTH: Final = 8
 MAX_INTEGER: Final = 2**53 - 1  # past it JavaScript rounds
 DAY_MS: Final = 24 * 3600 * 1000
+CLOCK_STEP_MS: Final = 10 * 60 * 1000
 OLDEST_MS: Final = 7 * DAY_MS  # an offline browser keeps its queue a week
 MAX_THREAD_EVENTS: Final = 2_000
 MAX_THREAD_BYTES: Final = 2 * 1024 * 1024
@@ -235,12 +236,14 @@ def load(body: bytes | str) -> AnyEntry:
 
 
 def corrected(at: int, sent_at: int, received_at: int) -> int:
-    """The time of an event by our clock, in ms.
+    """The time of an event by our clock, in ms: never in the future, nor over a week old.
 
     A browser's clock may be off by years, but it is off by the same amount when it stamps the
-    event and when it sends it.
+    event and when it sends it. The time on the way counts into that difference, so it is taken in
+    steps of ten minutes: a request that took long must not make its vote later than the next one.
     """
-    return min(max(at + received_at - sent_at, received_at - OLDEST_MS), received_at)
+    off = round((received_at - sent_at) / CLOCK_STEP_MS) * CLOCK_STEP_MS
+    return min(max(at + off, received_at - OLDEST_MS), received_at)
 
 
 def _explained(error: msgspec.ValidationError) -> tuple[str, str | None]:
