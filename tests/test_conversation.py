@@ -118,6 +118,13 @@ def test_question_edited_before_its_answer() -> None:
     assert shape(*entries) == ["u1: u1", "u2: u2 a1"]
 
 
+def test_a_question_left_behind_stays_alone() -> None:
+    """A question that was edited before its answer does not swallow the next one."""
+    edited = message("u2", retry_of="u1")
+    entries = [message("u1"), edited, message("a2"), message("u3"), message("a3")]
+    assert shape(*entries) == ["u1: u1", "u2: u2 a2", "u3: u3 a3"]
+
+
 def test_reply_to_an_earlier_question() -> None:
     """With reply_to an answer finds its question, whatever was asked since."""
     first, second = message("a1", reply_to="u2"), message("a2", reply_to="u1")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -80,6 +81,13 @@ async def test_a_change_tells_the_whole_thread(bench: Bench) -> None:
 async def test_a_forgotten_fold_is_told_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few conversations are kept in memory, each change tells the whole thread."""
     monkeypatch.setattr(module, "MAX_FOLDS", 1)
+    claim, kept = SqliteLog.claim, []
+
+    async def watched(*asked: Any) -> Claim:
+        kept.append(len(asked[-1]))
+        return await claim(*asked)
+
+    monkeypatch.setattr(SqliteLog, "claim", watched)
     for names in (("u1", "u2", "u3"), ("a1", "a2", "a3"), ("u4", "u5", "u6")):
         for thread, name in zip((A, B, C), names, strict=True):
             await bench.say(thread, message(name))
@@ -90,6 +98,7 @@ async def test_a_forgotten_fold_is_told_anew(bench: Bench, monkeypatch: pytest.M
         upto = change.events[-1].seq
         known = [turn.seq for turn in change.conversation.turns]
         assert known == [event.seq for event in stored.events if event.seq <= upto]
+    assert kept == [0, 1, 1]
 
 
 async def test_sites_share_a_log_and_nothing_else(bench: Bench) -> None:
@@ -255,6 +264,8 @@ async def test_an_upstream_that_is_down_moves_nothing(bench: Bench) -> None:
     bench.upstream.answer = later()
     assert await bench.step() == ["a: 1"]
     await bench.say(A, message("a1"))
+    bench.upstream.answer = down(UpstreamDown("no answer"))
+    assert await bench.forwarder.step() == 1.0
     bench.upstream.answer = down(UpstreamDown("no answer", after=41.0))
     assert await bench.forwarder.step() == 41.0
 
@@ -347,10 +358,10 @@ async def test_an_ill_log_is_waited_for(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "POLL", 0.01)
     claim, failures = SqliteLog.claim, [LogError("disk")]
 
-    async def fail_once(*asked: object) -> Claim:
+    async def fail_once(*asked: Any) -> Claim:
         if failures:
             raise failures.pop()
-        return await claim(*asked)  # type: ignore[arg-type]
+        return await claim(*asked)
 
     monkeypatch.setattr(SqliteLog, "claim", fail_once)
     await bench.say(A, message("u1"))

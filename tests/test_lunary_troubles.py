@@ -24,7 +24,7 @@ from tests.lunary_desk import Desk, change_of, expected, open_desk
 from thumbseal.conversation import Conversation, fold
 from thumbseal.events import AnyEntry, Event, Message
 from thumbseal.ids import ThreadId
-from thumbseal.upstreams import Change, Delivered, Later, UpstreamDown
+from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import MAX_ANSWER
 
 REFUSAL = 'invalid byte sequence for encoding "UTF8": 0x00'
@@ -65,27 +65,30 @@ def _renamed(entry: AnyEntry, digits: str) -> AnyEntry:
     return structs.replace(entry, message=entry.message[:-12] + digits)
 
 
+def dead(outcomes: list[Outcome]) -> list[int]:
+    """The events that are dead in a delivered change."""
+    (outcome,) = outcomes
+    assert isinstance(outcome, Delivered)
+    return sorted(seq for seq, _ in outcome.dead)
+
+
 # One event is refused.
 
 
 def test_a_refused_event_is_dead_and_its_thread_goes_on(desk: Desk) -> None:
-    """What Lunary can never hold is dead by itself; what comes after it arrives."""
+    """What Lunary can never hold is dead by itself and leaves its place; the rest arrives."""
     events = told(message("u1"), message("a1", content="\0"), message("u2"), message("a2"))
     assert desk.deliver(change_of(events[:1])) == [Delivered()]
-    (outcome,) = desk.deliver(change_of(events[:2], 2))
-    assert isinstance(outcome, Delivered)
-    assert [seq for seq, _ in outcome.dead] == [2]
+    assert dead(desk.deliver(change_of(events[:2], 2))) == [2]
     assert desk.deliver(change_of(events, 3, dead=frozenset([2]))) == [Delivered()]
     shown = [each.asked + each.said for each in desk.state().exchanges]
-    assert shown == [["u1"], ["u2", "a2"]]
+    assert shown == [["u1", ""], ["u2", "a2"]]
 
 
 def test_a_dead_answer_keeps_its_place(desk: Desk) -> None:
     """A dead answer costs its question nothing: the exchange is there, without its content."""
     events = told(message("u1"), message("a1", content="\0"), message("u2", reply_to="u1"))
-    (outcome,) = desk.deliver(change_of(events[:2]))
-    assert isinstance(outcome, Delivered)
-    assert [seq for seq, _ in outcome.dead] == [2]
+    assert dead(desk.deliver(change_of(events[:2]))) == [2]
     assert desk.deliver(change_of(events, 3, dead=frozenset([2]))) == [Delivered()]
     (exchange,) = desk.state().exchanges
     assert (exchange.id, exchange.asked, exchange.said) == (uid("u1"), ["u1", "u2"], [""])
@@ -96,21 +99,34 @@ def test_a_dead_vote_says_nothing(desk: Desk) -> None:
     votes = vote("a1", thumb="down"), vote("a1", comment="\0"), vote("a1", score=1.0)
     events = told(message("u1"), message("a1"), *votes)
     desk.deliver(change_of(events[:3]))
-    (outcome,) = desk.deliver(change_of(events[:4], 4))
-    assert isinstance(outcome, Delivered)
-    assert [seq for seq, _ in outcome.dead] == [4]
+    assert dead(desk.deliver(change_of(events[:4], 4))) == [4]
     assert desk.deliver(change_of(events, 5, dead=frozenset([4]))) == [Delivered()]
     (exchange,) = desk.state().exchanges
     assert exchange.vote is not None
     assert {key for key, value in exchange.vote.items() if value is not None} == {"thumb", "score"}
 
 
+def test_a_dead_question_costs_its_answer_nothing(desk: Desk) -> None:
+    """What comes with a refused question, its answer and the vote on it, is there all the same."""
+    events = told(message("u1", content="\0"), message("a1"), vote("a1", thumb="down"))
+    assert dead(desk.deliver(change_of(events))) == [1]
+    (exchange,) = desk.state().exchanges
+    assert exchange.vote is not None
+    assert (exchange.asked, exchange.said, exchange.vote["thumb"]) == ([""], ["a1"], "down")
+
+
+def test_a_dead_event_beside_a_transient_failure(desk: Desk) -> None:
+    """A thread of which one event is refused and the rest must wait is held as a whole."""
+    whole = change_of(told(message("u1", content="\0"), message("a1")))
+    desk.double.faults.plan(None, refusing(uid("u1"), "timeout exceeded"))
+    assert desk.deliver(whole) == [Later("Lunary: timeout exceeded")]
+    assert 1 in dead(desk.deliver(whole))
+
+
 def test_a_dead_first_message_does_not_kill_its_thread(desk: Desk) -> None:
     """A thread that begins with a message that Lunary refuses is there once the next one comes."""
     events = told(message("u1", content="\0"), message("a1"), message("u2"))
-    (outcome,) = desk.deliver(change_of(events[:1]))
-    assert isinstance(outcome, Delivered)
-    assert [seq for seq, _ in outcome.dead] == [1]
+    assert dead(desk.deliver(change_of(events[:1]))) == [1]
     waits = len(desk.clock.slept)
     assert desk.deliver(change_of(events, 2, dead=frozenset([1]))) == [Delivered()]
     shown = [(each.asked, each.said) for each in desk.state().exchanges]
@@ -122,26 +138,24 @@ def test_a_refused_vote_that_had_waited_is_dead(desk: Desk) -> None:
     """A vote refused when it goes out with its message is dead, and holds nothing up."""
     events = told(vote("a1", comment="\0"), message("u1"), message("a1"))
     desk.deliver(change_of(events[:1]))
-    (outcome,) = desk.deliver(change_of(events, 2))
-    assert isinstance(outcome, Delivered)
-    assert [seq for seq, _ in outcome.dead] == [1]
+    assert dead(desk.deliver(change_of(events, 2))) == [1]
 
 
 def test_a_refusal_beside_changed_tags_is_not_forgotten(desk: Desk) -> None:
     """Tags that go by their own route do not hide that something else was refused."""
     events = told(message("u1"), message("a1", content="\0"), change(tags=("a",)))
     desk.deliver(change_of(events[:1]))
-    (outcome,) = desk.deliver(change_of(events, 2))
-    assert isinstance(outcome, Delivered)
-    assert [seq for seq, _ in outcome.dead] == [2]
+    assert dead(desk.deliver(change_of(events, 2))) == [2]
     assert desk.state().tags == ["a"]
 
 
 def test_refused_tags_are_dead(desk: Desk) -> None:
-    """Tags that their route refuses are dead, the rest is delivered."""
-    events = told(message("u1"), change(tags=("a",)))
-    desk.double.faults.plan(None, Instead(Answer(422)))
-    assert desk.deliver(change_of(events)) == [Delivered(dead=((2, "status 422"),))]
+    """Tags that their route refuses are dead, beside what else was refused."""
+    events = told(message("u1"), change(tags=("a",)), message("a1", content="\0"))
+    desk.double.faults.hook = lambda received: (
+        Instead(Answer(422)) if received.method == "PATCH" else None
+    )
+    assert dead(desk.deliver(change_of(events))) == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +289,14 @@ def test_an_answer_that_says_nothing(desk: Desk, name: str) -> None:
     assert len(desk.double.journal) == 1
     assert desk.deliver(whole) == [Delivered()]
     assert desk.state() == expected(whole.conversation)
+
+
+@pytest.mark.parametrize("name", ["endless", "long"])
+def test_an_answer_is_read_no_further_than_a_limit(desk: Desk, name: str) -> None:
+    """An answer without end is dropped at a megabyte, not when time is up."""
+    desk.double.faults.plan(DOWN[name])
+    with pytest.raises(UpstreamDown, match="no end"):
+        desk.deliver(change_of(told(message("u1"))))
 
 
 @pytest.mark.parametrize("status", REFUSED)

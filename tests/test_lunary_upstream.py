@@ -98,6 +98,17 @@ def lose_first_answers(double: LunaryDouble) -> None:
     double.faults.hook = lose
 
 
+def test_only_what_changed_is_sent(desk: Desk) -> None:
+    """A new message sends its own exchange again, not the thread, the others or their votes."""
+    events = told(message("u1"), message("a1"), vote("a1", thumb="up"), message("u2"))
+    events += told(message("a2"), vote("a2", thumb="up"), first=5)
+    counts = []
+    for since, upto in [(1, 3), (4, 4), (5, 5), (6, 6)]:
+        desk.deliver(change_of(events[:upto], since))
+        counts.append([each["event"] for each in desk.double.journal[-1].events])
+    assert counts == [["start", "start", "end", "feedback"], ["start"], ["end"], ["feedback"]]
+
+
 # Votes.
 
 
@@ -157,7 +168,7 @@ def test_custom_events_leave_the_user(desk: Desk) -> None:
     events = told(change(tags=("a",)), message("u1"), custom("copied", chars=12), message("a1"))
     desk.deliver(change_of(events))
     (row,) = desk.double.custom_events(THREAD)
-    assert (row.name, row.metadata) == ("copied", {"chars": 12})
+    assert (row.name, row.metadata, row.status) == ("copied", {"chars": 12}, "success")
     assert desk.state() == expected(folded(events, USER))
     assert [each.asked + each.said for each in desk.state().exchanges] == [["u1", "a1"]]
 

@@ -192,14 +192,16 @@ class _Draft:
             # Unknown so far: it will be the first message of the exchange that bears its name.
             target = self._places.setdefault(message.reply_to, message.reply_to)
         else:
-            target = self._latest_unanswered() or message.message
+            target = self._open_exchange() or message.message
         exchange = self._exchanges.get(target)
         answered = exchange is not None and exchange.answer is not None
         return message.message if answered and not turn.asks else target
 
-    def _latest_unanswered(self) -> str | None:
-        exchanges = reversed(self._exchanges.values())
-        return next((exchange.id for exchange in exchanges if exchange.answer is None), None)
+    def _open_exchange(self) -> str | None:
+        """The newest exchange, while it has no answer. An older one without is left behind: its
+        question was asked anew, or never answered before the talk went on."""
+        newest = next(reversed(self._exchanges.values()), None)
+        return newest.id if newest and newest.answer is None else None
 
     def _rate(self, event: Event, feedback: Feedback) -> None:
         key = (feedback.message, event.actor)

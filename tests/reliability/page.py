@@ -15,8 +15,8 @@ from tests.proxy import ORIGIN
 from tests.reliability.oracle import Blank, Issued, Oracle
 from tests.reliability.server import Server
 
-# Seconds between two requests of a page, at most: without it the pages make more events in a
-# minute than Lunary takes from one address in ten.
+# Seconds between two requests of a page, at most: people think, and the forwarder pauses between
+# two deliveries, so pages without a pause would leave a long drain for the end.
 THINK: Final = 0.03
 HEADERS: Final = {"Origin": ORIGIN, "Content-Type": "text/plain;charset=UTF-8"}
 THUMBS: Final = ("up", "down", None)

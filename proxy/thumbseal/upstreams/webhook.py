@@ -90,7 +90,8 @@ def webhook_id(change: Change, event: Event) -> str:
 
 
 def payload(change: Change, event: Event) -> dict[str, Any]:
-    """The body: what happened, where it belongs, and for a vote the state it leads to."""
+    """The body: what happened, where it belongs, and for a vote the actor's opinion as it stands
+    now: of two votes delivered together both tell the later state."""
     conversation, entry = change.conversation, event.entry
     kind = msgspec.to_builtins(entry)["type"]
     data = {
