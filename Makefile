@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SOURCES := pyproject.toml constraints.txt
 TSC := widget/node_modules/.bin/tsc
 
-.PHONY: help demo test check bench setup clean
+.PHONY: help demo test engines check bench setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -24,7 +24,10 @@ demo: $(VENV)/.runtime ## serve the demo: a chat page, the widget and the proxy,
 
 test: $(VENV)/.tests ## run the tests, in a real browser too
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/engines $(ARGS)
+
+engines: $(VENV)/.tests ## run the widget's tests in Chromium, Firefox and WebKit, all installed
+	@$(BIN)/python -m pytest tests/engines $(ARGS)
 
 check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the import rules
 	$(BIN)/ruff check .

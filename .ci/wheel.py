@@ -3,6 +3,8 @@
 `python .ci/wheel.py VENV`; exits with an error where something does not answer as it should.
 """
 
+import hashlib
+import json
 import os
 import re
 import signal
@@ -10,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from base64 import b64encode
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 PAGES = {
     "/livez": "text/plain",
@@ -52,6 +55,7 @@ def check_demo(venv: Path, home: str) -> None:
         deadline.cancel()
         for path, kind in PAGES.items():
             check_page(base + path, kind)
+        check_widget(base)
         demo.send_signal(signal.SIGTERM)
         demo.communicate(timeout=STOP)
     finally:
@@ -78,6 +82,19 @@ def check_page(url: str, kind: str) -> None:
         assert answer.headers["content-type"].startswith(kind), answer.headers["content-type"]
     assert body, f"{url} is empty"
     print(f"{url}: {kind}, {len(body)} bytes")
+
+
+def check_widget(base: str) -> None:
+    """The files are those that were built: only the build compresses with Brotli."""
+    with urlopen(f"{base}/embed.json", timeout=10) as answer:
+        files = json.load(answer)["files"]
+    for name, file in files.items():
+        with urlopen(Request(file["url"], headers={"Accept-Encoding": "br"}), timeout=10) as answer:
+            assert answer.headers["content-encoding"] == "br", name
+        with urlopen(file["url"], timeout=10) as answer:
+            digest = b64encode(hashlib.sha384(answer.read()).digest()).decode()
+        assert file["integrity"] == f"sha384-{digest}", name
+    print(f"{len(files)} files of the widget, with the hashes that embed.json gives")
 
 
 def environment(venv: Path, home: str) -> dict[str, str]:

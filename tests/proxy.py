@@ -2,10 +2,12 @@
 
 import itertools
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +15,15 @@ import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.doubles.serving import serve
+from thumbseal import __version__
 from thumbseal.conversation import Conversation, fold
 from thumbseal.keys import new_key
 from thumbseal.log.claims import read_thread
 from thumbseal.settings import Secret, Server, Settings, Site, Upstream
 from thumbseal.tokens import Tokens
 from thumbseal.web.app import open_app
+from thumbseal_widget import Release, release
+from thumbseal_widget.build import build
 
 ORIGIN: Final = "https://chat.example.com"
 START: Final = 1_790_000_000.0  # seconds; some day in 2026
@@ -156,6 +161,7 @@ def running(
 ) -> Iterator[Proxy]:
     """A proxy that serves these settings; a second one over the same folder is a restart."""
     clock = clock or Clock()
+    options.setdefault("widget", tested_widget())
     journal = Journal(_Lifespan(lambda: open_app(configured, clock=clock, **options)))
     with serve(journal, port=port) as url:
         proxy = Proxy(url, configured, clock, journal)
@@ -163,6 +169,14 @@ def running(
             yield proxy
         finally:
             proxy.http.close()
+
+
+@cache
+def tested_widget() -> Release:
+    """What pages get: readable, or with THUMBSEAL_WIDGET=minified as a wheel would bring it."""
+    if os.environ.get("THUMBSEAL_WIDGET") == "minified":
+        return build(__version__)
+    return release(__version__)
 
 
 class _Lifespan:

@@ -21,9 +21,11 @@ from thumbseal.keys import Kind, new_key
 from thumbseal.log import Barriers
 from thumbseal.tokens import BACKEND_LIFE, PassClaims
 from thumbseal.web.app import open_app
+from thumbseal.web.embed import describe_tags
 from thumbseal.web.opening import open_thread, opened
 from thumbseal.web.serving import bind, run, serve
 from thumbseal.web.sites import ServedSite, Sites
+from thumbseal_widget import release
 
 DEFAULT_FILE: Final = "thumbseal.toml"
 DAY: Final = 24 * 3600
@@ -127,6 +129,28 @@ def check(config: Path) -> None:
         click.echo(f"    pages from {', '.join(site.origins) or 'nowhere yet: list `origins`'}")
     if not server.public_url:
         click.echo("  no server.public_url: tags on the index page use the address asked for")
+
+
+@main.command()
+@config_option
+@site_option
+@explained
+def embed(config: Path, site: str | None) -> None:
+    """Print the script tags to paste into a page, and what its policy must allow."""
+    configured = settings.read(config)
+    sites = Sites(configured)
+    names = [sites.named(site).name] if site else list(sites.all)
+    base = configured.server.public_url or f"http://{configured.server.listen}"
+    tags = describe_tags(sites, base.rstrip("/"), release(__version__))
+    for name in names:
+        click.echo(f"# {name}, always this server's version\n{tags[name].moving}\n")
+        click.echo(f"# {name}, these very bytes until the server is updated\n{tags[name].pinned}\n")
+    click.echo("# Where a page has a Content-Security-Policy, it needs as much as")
+    click.echo(tags[names[0]].csp)
+    if not configured.server.public_url:
+        click.echo(
+            "# Set server.public_url: browsers may know this server by another name.", err=True
+        )
 
 
 @main.command("serve")

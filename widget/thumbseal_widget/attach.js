@@ -1,7 +1,6 @@
 import { guard } from "./emitter.js";
+import { BUSY, BUSY_ATTRIBUTES, MARK } from "./marks.js";
 import { signal } from "./session.js";
-
-const MARKED = "[data-thumbseal-message]";
 
 /**
  * Keeps thumbs in every marked message of a place, once its text is there. Inside the message: a
@@ -17,8 +16,8 @@ export function attach(target) {
   let frame = 0;
   const scan = () => {
     frame = 0;
-    root.querySelectorAll(MARKED).forEach((message) => {
-      if (message.closest(scope) && !message.closest("[aria-busy=true]")) {
+    root.querySelectorAll(`[${MARK}]`).forEach((message) => {
+      if (message.closest(scope) && !message.closest(BUSY)) {
         place(message, made);
       }
     });
@@ -35,7 +34,7 @@ export function attach(target) {
     scan();
     signal.addEventListener("abort", stop);
     observer.observe(root, {
-      attributeFilter: ["data-thumbseal-message", "aria-busy"],
+      attributeFilter: [MARK, ...BUSY_ATTRIBUTES],
       childList: true,
       subtree: true,
     });
@@ -48,7 +47,7 @@ export function attach(target) {
  * @param {WeakSet<Element>} made
  */
 function place(message, made) {
-  const token = message.getAttribute("data-thumbseal-message") ?? "";
+  const token = message.getAttribute(MARK) ?? "";
   const found = message.querySelector("thumb-seal");
   const thumbs = found ?? document.createElement("thumb-seal");
   if (thumbs.getAttribute("message") != token) {

@@ -1,4 +1,4 @@
-/** @import { Settings, Stub } from "./types.js" */
+/** @import { PageClient, Settings, Stub } from "./types.js" */
 import { define } from "./define.js";
 import { guard } from "./emitter.js";
 
@@ -16,16 +16,17 @@ function findTag() {
 /** @param {Settings} rendered by the server; what the tag says stands above it */
 function boot(rendered) {
   const stub = /** @type {Stub | undefined} */ (window.thumbseal);
-  if (!stub?.destroy) {
+  if (typeof stub?.destroy != "function") {
     const tag = findTag();
     const home = tag?.src.replace(/\/(w\/[^/]+\/)?[^/]*$/, "");
     const chosen = { ...rendered, server: rendered.server ?? home, ...tag?.dataset };
-    const client = define()(chosen);
+    const client = /** @type {PageClient} */ (define()(chosen));
     window.thumbseal = client;
     if (chosen.attach != "off") {
       client.attach(chosen.attach);
     }
-    stub?.q?.forEach(client.q.push);
+    stub?.q?.forEach?.(client.q.push);
+    dispatchEvent(new CustomEvent("thumbseal:ready", { detail: client }));
   }
 }
 

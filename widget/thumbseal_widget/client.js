@@ -1,10 +1,9 @@
 /** @import { Client, Feedback, MessageRef, Settings } from "./types.js" */
-import { attach } from "./attach.js";
 import { guard, subscribe } from "./emitter.js";
 import { messageId, stamp, tokenOf } from "./ids.js";
 import { flush, leave, watchPage } from "./queue.js";
-import { begin } from "./session.js";
-import { dropOutdated } from "./store.js";
+import { begin, options } from "./session.js";
+import { consent, dropOutdated } from "./store.js";
 import { identify, startThread } from "./threads.js";
 import { loadVote, vote, voteOn, watchVotes } from "./votes.js";
 
@@ -14,20 +13,21 @@ import { loadVote, vote, voteOn, watchVotes } from "./votes.js";
  * @returns {Client}
  */
 export function createClient(settings) {
-  const session = begin(settings);
-  dropOutdated();
-  watchVotes();
-  watchPage();
+  const session = begin({ ...settings });
   /** @type {Client} */
   const client = {
     q: { push: (call) => guard(() => call(client)) },
+    ready: Promise.resolve().then(() => client),
     openThread: (options) => startThread(Object(options)),
     trackFeedback,
     getFeedback,
     identify: (id, props) => identify({ claimed_user: { id, ...props } }),
+    beforeSend: (hook) => {
+      options.beforeSend = hook;
+    },
+    consent: (given) => guard(() => consent(given)),
     flush,
     on: (name, listener) => subscribe((heard, detail) => heard == name && listener(detail)),
-    attach,
     destroy() {
       leave();
       session.abort();
@@ -36,6 +36,11 @@ export function createClient(settings) {
       }
     },
   };
+  guard(() => {
+    dropOutdated();
+    watchVotes();
+    watchPage();
+  });
   return client;
 }
 
@@ -44,18 +49,13 @@ export function createClient(settings) {
  * @param {Feedback} feedback
  */
 export function trackFeedback(message, feedback) {
-  const now = stamp();
-  guard(async () => {
-    // At once where the token is there, so that the thumb turns with the click.
-    const token = tokenOf(message);
-    vote(typeof token == "string" ? token : await token, Object(feedback), now);
-  });
+  guard(() => vote(tokenOf(message), Object(feedback), stamp()));
 }
 
 /** @param {MessageRef} message */
 export function getFeedback(message) {
   return guard(async () => {
-    const token = await tokenOf(message);
+    const token = tokenOf(message);
     const known = () => voteOn(messageId(token))?.feedback ?? null;
     const loading = loadVote(token);
     return known() ?? (await loading, known());

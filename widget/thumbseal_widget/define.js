@@ -1,4 +1,5 @@
 import { ThumbSeal } from "./element.js";
+import { start } from "./start.js";
 
 const NAME = "thumb-seal";
 
@@ -9,6 +10,7 @@ const NAME = "thumb-seal";
 export function define() {
   const known = /** @type {typeof ThumbSeal | undefined} */ (customElements.get(NAME));
   if (!known) {
+    ThumbSeal.createClient = start;
     customElements.define(NAME, ThumbSeal);
   }
   return (known ?? ThumbSeal).createClient;

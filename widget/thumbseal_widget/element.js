@@ -1,28 +1,37 @@
-/** @import { Detail, EventName, Feedback, Thumb } from "./types.js" */
+/** @import { Detail, EventName, Feedback, Strings, Thumb, View } from "./types.js" */
+import { build } from "./build.js";
 import { createClient, getFeedback, trackFeedback } from "./client.js";
-import { subscribe } from "./emitter.js";
+import { guard, subscribe } from "./emitter.js";
+import { FILES } from "./files.js";
 import { icon } from "./icons.js";
 import { messageId } from "./ids.js";
-import { strings } from "./strings.js";
+import { options } from "./session.js";
+import { english, stringsFor } from "./strings.js";
 import { sheet } from "./style.js";
 
 /** A screen reader notices a text only if its live region was there, and empty, before. */
 const SAY_AFTER_MS = 50;
 const SAY_FOR_MS = 5000;
 
-/** `<thumb-seal message="TOKEN">`: two thumbs for one message. */
+/** `<thumb-seal message="TOKEN">`: two thumbs for one message, and a form. */
 export class ThumbSeal extends HTMLElement {
-  static observedAttributes = ["message"];
+  static observedAttributes = ["message", "lang", "disabled"];
   /** A page can define the element once: a script that comes again starts this one's client. */
   static createClient = createClient;
 
-  /** @type {Thumb | null} */
-  #thumb = null;
+  /** @type {Strings} */
+  #strings = english;
+  /** @type {Feedback} */
+  #feedback = {};
   /** What a person who voted here was told; null if nobody waits to hear. @type {string | null} */
   #told = null;
   #up = this.#button("up");
   #down = this.#button("down");
+  #more = this.#button("more");
   #status = build("span", { role: "status", part: "status" });
+  #buttons = [this.#up, this.#down, this.#more];
+  #group = build("div", { role: "group", part: "group" }, ...this.#buttons, this.#status);
+  #close = () => {};
   /** @type {number | undefined} */
   #timer;
   /** @type {(() => void) | undefined} */
@@ -32,9 +41,9 @@ export class ThumbSeal extends HTMLElement {
     super();
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet()];
-    const group = build("div", { role: "group", ariaLabel: strings.group, part: "group" });
-    group.append(this.#up, this.#down);
-    root.append(group, this.#status);
+    root.append(this.#group);
+    this.#speak(english);
+    this.#show(null);
   }
 
   connectedCallback() {
@@ -43,16 +52,23 @@ export class ThumbSeal extends HTMLElement {
   }
 
   disconnectedCallback() {
+    clearTimeout(this.#timer);
     this.#end?.();
     this.#end = undefined;
   }
 
-  async attributeChangedCallback() {
+  /** @param {string} [name] */
+  async attributeChangedCallback(name) {
     const token = this.#token;
-    this.#show(null);
-    const feedback = this.#end && (await getFeedback(token));
-    if (token == this.#token) {
-      this.#show(feedback);
+    if (name == "message") {
+      this.#show(null);
+    }
+    if (this.#end) {
+      this.#speak(await stringsFor(this));
+      const feedback = await getFeedback(token);
+      if (token == this.#token) {
+        this.#show(feedback);
+      }
     }
   }
 
@@ -60,38 +76,89 @@ export class ThumbSeal extends HTMLElement {
     return this.getAttribute("message") ?? "";
   }
 
-  /** @param {Thumb} thumb */
-  #button(thumb) {
-    const title = strings[thumb];
-    const button = build("button", {
-      type: "button",
-      part: "button " + thumb,
-      ariaLabel: title,
-      title,
+  get #thumb() {
+    return this.#feedback.thumb ?? null;
+  }
+
+  /** @param {Thumb | "more"} name */
+  #button(name) {
+    return build(
+      "button",
+      { type: "button", name, part: "button " + name, onclick: () => this.#press(name) },
+      build("slot", { name }, icon(name)),
+    );
+  }
+
+  /** @param {Strings} strings */
+  #speak(strings) {
+    const { lang, dir, group } = strings;
+    this.#strings = strings;
+    Object.assign(this.#group, { lang, dir, ariaLabel: group });
+    this.#buttons.forEach((button) => {
+      button.ariaLabel = button.title = strings[/** @type {Thumb} */ (button.name)];
+      button.ariaDisabled = `${this.hasAttribute("disabled")}`;
     });
-    button.append(icon());
-    button.onclick = () => this.#vote(thumb);
-    return button;
   }
 
   /** @param {Feedback | null | undefined} feedback */
   #show(feedback) {
-    const thumb = feedback?.thumb ?? null;
-    this.#thumb = thumb;
-    this.#up.ariaPressed = `${thumb == "up"}`;
-    this.#down.ariaPressed = `${thumb == "down"}`;
+    this.#feedback = feedback ?? {};
+    for (const button of [this.#up, this.#down]) {
+      button.ariaPressed = `${button.name == this.#thumb}`;
+    }
+    if ((this.#more.hidden = !this.#asks())) {
+      this.#close();
+    }
+  }
+
+  /** Whether there is a form for the vote of now. */
+  #asks() {
+    const mode = this.getAttribute("comment") ?? options.comment ?? "down";
+    return !!this.#thumb && [this.#thumb, "always"].includes(mode);
   }
 
   /**
    * Pressing the pressed thumb takes the vote back.
-   * @param {Thumb} pressed
+   * @param {Thumb | "more"} name
    */
-  #vote(pressed) {
-    const thumb = pressed == this.#thumb ? null : pressed;
-    if (this.#dispatch("change", { thumb, previous: this.#thumb })) {
-      this.#told = "";
-      trackFeedback(this.#token, { thumb });
+  #press(name) {
+    if (name != "more") {
+      this.#record({ thumb: name == this.#thumb ? null : name });
     }
+    if (name == "more" && this.#more.ariaExpanded == "true") {
+      this.#close();
+    } else if (this.#asks()) {
+      this.#open();
+    }
+  }
+
+  /** @param {Feedback} feedback */
+  #record(feedback) {
+    const thumb = this.#thumb;
+    if (this.hasAttribute("disabled")) {
+      this.#say(this.#strings.disabled);
+      this.#told = null;
+    } else if (this.#dispatch("change", { thumb, ...feedback, previous: thumb })) {
+      this.#told = "";
+      trackFeedback(this.#token, feedback);
+    }
+  }
+
+  #open() {
+    guard(async () => {
+      const { openForm } = await import(options.server + FILES + "form.mjs");
+      if (this.#asks()) {
+        this.#close();
+        /** @type {View} */
+        const view = {
+          options,
+          strings: this.#strings,
+          feedback: this.#feedback,
+          record: (feedback) => this.#record(feedback),
+        };
+        this.#close = openForm(this.#more, view);
+      }
+    });
   }
 
   /**
@@ -105,7 +172,7 @@ export class ThumbSeal extends HTMLElement {
     if (name == "change") {
       this.#show(feedback);
     } else if (this.#told != null) {
-      this.#say(strings[name == "sent" && !this.#thumb ? "removed" : name]);
+      this.#say(this.#strings[name == "sent" && !this.#thumb ? "removed" : name]);
       if (name != "saved") {
         this.#told = null;
         this.#dispatch(name, { thumb: this.#thumb, code });
@@ -145,13 +212,4 @@ export class ThumbSeal extends HTMLElement {
       }, SAY_AFTER_MS);
     }
   }
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} Name
- * @param {Name} name
- * @param {object} properties
- */
-function build(name, properties) {
-  return Object.assign(document.createElement(name), properties);
 }

@@ -1,25 +1,31 @@
 /** @import { Detail, EventName } from "./types.js" */
 
-/** Keeps one listener's error away from us and from the others. */
-const target = new EventTarget();
+/** @type {Set<(name: any, detail: Detail) => void>} */
+const listeners = new Set();
 
 /**
  * Hears of everything.
- * @param {(name: EventName, detail: Detail) => void} listener
+ * @param {(name: any, detail: Detail) => void} listener
  * @returns {() => void} unsubscribes
  */
 export function subscribe(listener) {
-  const hear = (/** @type {any} */ { detail: [name, detail] }) => listener(name, detail);
-  target.addEventListener("news", hear);
-  return () => target.removeEventListener("news", hear);
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
 }
 
 /**
- * @param {EventName} name
+ * One listener's error reaches neither us nor the others.
+ * @param {EventName | "tracked"} name
  * @param {Detail} detail
  */
 export function emit(name, detail) {
-  target.dispatchEvent(new CustomEvent("news", { detail: [name, detail] }));
+  for (const listener of listeners) {
+    try {
+      listener(name, detail);
+    } catch (error) {
+      reportError(error);
+    }
+  }
 }
 
 /**

@@ -31,12 +31,20 @@ export function messageId(token) {
 }
 
 /**
- * The token of a message, waited for where it is not bound yet.
+ * The token of a message, or its reference where no token is bound yet.
  * @param {MessageRef | undefined} message
- * @returns {any} a string, or a promise of it
+ * @returns {any} a string, if the page gave what it should
  */
 export function tokenOf(message) {
-  return typeof message == "object" ? (message.token ?? message.ready.then(tokenOf)) : message;
+  return typeof message == "object" ? (message.token ?? message.ref) : message;
+}
+
+/**
+ * References start with a sign that no token has.
+ * @param {string} token
+ */
+export function isReference(token) {
+  return token?.[0] == "~";
 }
 
 /** @param {Uint8Array} bytes */

@@ -1,10 +1,12 @@
 /** @import { Answer, Item, Result } from "./types.js" */
+import { attempt } from "./attempt.js";
 import { nextBatch } from "./batch.js";
 import { emit, guard } from "./emitter.js";
-import { messageId } from "./ids.js";
-import { signal } from "./session.js";
+import { isReference, messageId } from "./ids.js";
+import { resolveToken, threadOf } from "./message.js";
+import { allowed, consented, options, signal } from "./session.js";
 import { dropRecord, listKeys, nameOf, readRecord, writeRecord } from "./store.js";
-import { grantOf, openThread, takeGrant, wantOf } from "./threads.js";
+import { grantOf, needThread, nextThread, openThread, takeGrant, wantOf } from "./threads.js";
 import { MAX_PAUSE_MS, delay, post } from "./transport.js";
 
 // Events wait here, on disk, until the server has answered each of them.
@@ -24,24 +26,30 @@ let timer;
 
 /** @param {Item} item */
 export function enqueue(item) {
-  writeRecord("q." + item.event.id, item, listKeys("q.").length >= MAX_STORED);
-  schedule();
+  const { beforeSend = (event) => event } = options;
+  const event = attempt(() => beforeSend(item.event));
+  if (event) {
+    writeRecord("q." + event.id, { ...item, event }, listKeys("q.").length >= MAX_STORED);
+    schedule();
+  } else {
+    report("error", item, "withheld");
+  }
 }
 
 /** Sends what waits, unless the server asked for a pause: one tab and one request at a time. */
 export function flush() {
   // Plain http has no locks, and a sandboxed frame refuses them.
   const locked = () => navigator.locks?.request(nameOf("queue"), drain).catch(drain) ?? drain();
-  turn = turn.then(() => guard(locked));
+  turn = turn.then(() => consented).then(() => guard(locked));
   return turn;
 }
 
 /** Sends at once: the page may be gone in a moment. */
 export function leave() {
-  const items = waiting();
-  if (items[0] && !pauseLeft()) {
-    guard(() => send(items, true));
-  }
+  guard(() => {
+    const items = waiting();
+    return allowed && items[0] && !pauseLeft() && send(items, true);
+  });
 }
 
 export function watchPage() {
@@ -49,6 +57,7 @@ export function watchPage() {
   document.addEventListener("visibilitychange", show, { signal });
   addEventListener("pagehide", leave, { signal });
   addEventListener("online", retry, { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer));
   schedule();
 }
 
@@ -58,14 +67,33 @@ function retry() {
 }
 
 /** @param {number} [ms] */
-function schedule(ms) {
+export function schedule(ms) {
   clearTimeout(timer);
-  timer = setTimeout(flush, ms);
+  if (!signal.aborted) {
+    timer = setTimeout(flush, ms);
+  }
 }
 
+/** What can be sent now. */
 function waiting() {
-  const items = listKeys("q.").map(readRecord).filter((item) => item?.event);
+  const items = listKeys("q.").map(readRecord).filter((item) => item?.event && isBound(item));
   return nextBatch(items, maxEvents);
+}
+
+/**
+ * Fills in tokens bound since the event was queued, and asks for those that are not.
+ * @param {Item} item
+ */
+function isBound({ event, thread }) {
+  let bound = !thread || !!grantOf(thread) || needThread(thread);
+  for (const field of ["message", "reply_to", "retry_of"]) {
+    const ref = /** @type {string} */ (event[field]);
+    event[field] = resolveToken(ref);
+    if (isReference(ref) && !event[field]) {
+      bound = needThread(threadOf(ref), ref);
+    }
+  }
+  return bound;
 }
 
 /** Milliseconds left of the pause that the server asked all tabs for. */
@@ -75,9 +103,20 @@ function pauseLeft() {
 }
 
 async function drain() {
-  for (let items, held; !held && !signal.aborted && (items = waiting())[0];) {
-    held = pauseLeft() ? hold(items, pauseLeft()) : await send(items);
+  for (let held; !held && !signal.aborted;) {
+    const items = waiting();
+    const key = nextThread();
+    if (!items[0] && !key) {
+      break;
+    }
+    held = pauseLeft() ? hold(items, pauseLeft()) : await (items[0] ? send(items) : open(key));
   }
+}
+
+/** @param {any} key */
+async function open(key) {
+  const answer = await openThread(key);
+  return answer.retry && fail([], answer);
 }
 
 /**

@@ -1,11 +1,19 @@
 /** @import { Settings } from "./types.js" */
 
-// A page has one client: whom it speaks to, and until when.
+// A page has one client: whom it speaks to, what it may keep, and until when.
 
-export let site = "";
-export let server = "";
+/** @type {Settings} */
+export let options = {};
 /** Ends every listener. @type {AbortSignal} */
 export let signal;
+/** Whether anything may be stored or sent. */
+export let allowed = true;
+/** Resolves when it may. */
+export let consented = Promise.resolve();
+/** A person who asks not to be tracked is not listened to, and leaves no trace in storage. */
+export let quiet = false;
+
+let grant = () => {};
 
 /**
  * @param {Settings} settings
@@ -13,8 +21,21 @@ export let signal;
  */
 export function begin(settings) {
   const controller = new AbortController();
-  site = settings.site ?? "";
-  server = settings.server ?? "";
+  options = settings;
   signal = controller.signal;
+  quiet = !!navigator.globalPrivacyControl && settings.gpc != "ignore";
+  allow(settings.consent != "required");
   return controller;
+}
+
+/** @param {boolean} given */
+export function allow(given) {
+  if (given) {
+    grant();
+  } else if (allowed) {
+    consented = new Promise((resolve) => {
+      grant = resolve;
+    });
+  }
+  allowed = given;
 }

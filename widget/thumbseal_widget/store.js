@@ -1,10 +1,10 @@
 import { attempt } from "./attempt.js";
-import { site } from "./session.js";
+import { allow, allowed, options, quiet } from "./session.js";
 
 /** As long as a message token lives. */
 const LIFETIME_MS = 90 * 864e5;
 
-/** For records that localStorage denies or has no room for. @type {Record<string, string>} */
+/** For records that storage denies or has no room for. @type {Record<string, string>} */
 const memory = {};
 
 /**
@@ -12,13 +12,20 @@ const memory = {};
  * @param {string} key
  */
 export function nameOf(key) {
-  return `thumbseal:${site}:${key}`;
+  return `thumbseal:${options.site}:${key}`;
+}
+
+/** Throws or is undefined where nothing may be kept. @returns {Storage} */
+function disk() {
+  const persist = quiet || !allowed ? "none" : (options.persist ?? "local");
+  return window[/** @type {"localStorage"} */ (persist + "Storage")];
 }
 
 /** @param {string} key */
 export function readRecord(key) {
   const name = nameOf(key);
-  return attempt(() => JSON.parse(memory[name] ?? localStorage[name]));
+  const text = memory[name] ?? attempt(disk)?.[name];
+  return text && attempt(() => JSON.parse(text));
 }
 
 /**
@@ -29,11 +36,16 @@ export function readRecord(key) {
 export function writeRecord(key, value, volatile) {
   const name = nameOf(key);
   memory[name] = JSON.stringify({ ...value, at: Date.now() });
+  if (!volatile) {
+    keep(name);
+  }
+}
+
+/** @param {string} name */
+function keep(name) {
   attempt(() => {
-    if (!volatile) {
-      localStorage[name] = memory[name];
-      delete memory[name];
-    }
+    disk().setItem(name, memory[name]);
+    delete memory[name];
   });
 }
 
@@ -41,7 +53,7 @@ export function writeRecord(key, value, volatile) {
 export function dropRecord(key) {
   const name = nameOf(key);
   delete memory[name];
-  attempt(() => delete localStorage[name]);
+  attempt(() => disk().removeItem(name));
 }
 
 /**
@@ -49,7 +61,7 @@ export function dropRecord(key) {
  * @param {string} kind
  */
 export function listKeys(kind) {
-  const stored = Object.keys(attempt(() => localStorage) ?? {});
+  const stored = Object.keys(attempt(disk) ?? {});
   return [...stored, ...Object.keys(memory)]
     .filter((name) => name.startsWith(nameOf(kind)))
     .map((name) => name.slice(nameOf("").length))
@@ -62,5 +74,19 @@ export function dropOutdated() {
     if (!(readRecord(key)?.at > Date.now() - LIFETIME_MS)) {
       dropRecord(key);
     }
+  }
+}
+
+/**
+ * Keeps what waited in memory for a consent, or forgets everything.
+ * @param {boolean} given
+ */
+export function consent(given) {
+  allow(true);
+  if (given) {
+    Object.keys(memory).forEach(keep);
+  } else {
+    listKeys("").forEach(dropRecord);
+    allow(false);
   }
 }

@@ -1,10 +1,35 @@
-/** Every text a person can see or hear. The last four tell what became of a vote. */
-export const strings = {
+/** @import { Strings } from "./types.js" */
+import { FILES } from "./files.js";
+import { options } from "./session.js";
+
+/** What a person can see or hear but for the form; `sent` and below tell what became of a vote. */
+export const english = {
+  lang: "en",
+  dir: "ltr",
   group: "Rate this answer",
   up: "Good answer",
   down: "Bad answer",
+  more: "Tell us more",
+  disabled: "Rating is closed",
   sent: "Thanks",
   removed: "Vote removed",
   saved: "Saved, will be sent later",
-  error: "Not accepted",
+  error: "Not accepted, undone",
 };
+
+const CODES = /^(ar|de|es|fr|hi|it|ja|nl|pl|pt|zh)\b/;
+
+/**
+ * The texts in the language that surrounds an element, else in the browser's; English where the
+ * server has no other.
+ * @param {Element} element
+ * @returns {Promise<Strings>}
+ */
+export async function stringsFor(element) {
+  /** @type {HTMLElement} */
+  const { lang } = element.closest("[lang]") ?? document.documentElement;
+  await null; // a page may start the client just after it has defined the element
+  const code = CODES.exec(options.lang || lang || navigator.language)?.[0];
+  const url = options.server + FILES + "languages/" + code + ".mjs";
+  return code ? import(url).then((file) => file.default, () => english) : english;
+}

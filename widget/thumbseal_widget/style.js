@@ -1,21 +1,24 @@
-const CSS = `
-:host{display:inline-flex;align-items:center;gap:8px}
-:host(:not([message])){display:none}
-div{display:flex;gap:4px}
-button{all:unset;border-radius:8px;cursor:pointer;fill:none;opacity:.7}
-button:hover,[aria-pressed=true]{background:color-mix(in srgb,currentColor 10%,#0000);opacity:1}
-[aria-pressed=true]{color:var(--thumbseal-active,inherit);fill:currentColor}
-:focus-visible{outline:2px solid}
-svg{display:block;width:var(--thumbseal-size,20px);padding:6px;stroke:currentColor;
-stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}
-[part~=down]{rotate:180deg}
-span{font-size:.8em}
-@media(pointer:coarse){svg{padding:12px}}
-@media(prefers-reduced-motion:no-preference){button{transition:.15s}}
-@media(forced-colors:active){button{border:1px solid;opacity:1}
-[aria-pressed=true]{background:Highlight;color:HighlightText;forced-color-adjust:none}}
-@media print{:host{display:none}}
-`;
+const CSS = `\
+:host{display:inline-block;max-width:100%}\
+:host(:not([message])),[hidden]{display:none!important}\
+div{--pad:calc(6px*var(--thumbseal-density,1));display:grid;\
+grid:auto/auto auto auto minmax(0,1fr);align-items:center;gap:var(--thumbseal-gap,4px);\
+font:var(--thumbseal-font,inherit);color:var(--thumbseal-color,inherit)}\
+button{all:unset;padding:var(--pad);border-radius:var(--thumbseal-radius,8px);cursor:pointer;\
+fill:none}\
+button:hover,[aria-pressed=true],[aria-expanded=true]{background:var(--thumbseal-hover,\
+rgb(128 128 128/.2))}\
+[aria-pressed=true]{color:var(--thumbseal-active,inherit);fill:currentColor}\
+[aria-disabled=true]{cursor:not-allowed}\
+:focus-visible{outline:2px solid var(--thumbseal-focus,currentColor)}\
+svg{display:block;width:var(--thumbseal-size,20px);stroke:currentColor;\
+stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}\
+[part~=down] svg{rotate:180deg}\
+span,form{font-size:.875em}\
+@media(pointer:coarse){svg{margin:6px}}\
+@media(forced-colors:active){button{border:1px solid}\
+button[aria-pressed=true]{background:Highlight;color:HighlightText;forced-color-adjust:none}}\
+@media print{:host{display:none}}`;
 
 /** @type {CSSStyleSheet | undefined} */
 let shared;

@@ -1,18 +1,17 @@
 /** @import { Blank, Event, LiveThread, ThreadOptions } from "./types.js" */
-import { guard } from "./emitter.js";
+import { emit, guard } from "./emitter.js";
 import { stamp, tokenOf } from "./ids.js";
 import { createMessage } from "./message.js";
-import { enqueue } from "./queue.js";
-import { signal } from "./session.js";
-import { grantOf, openThread } from "./threads.js";
-import { delay, wait } from "./transport.js";
-import { knowMessage } from "./votes.js";
+import { enqueue, schedule } from "./queue.js";
+import { readRecord, writeRecord } from "./store.js";
+import { grantOf } from "./threads.js";
+import { bindVote } from "./votes.js";
 
 /** How many blank message tokens a thread likes to have at hand. */
 const BLANKS = 8;
 
 /**
- * One conversation. What the page calls returns at once; recording runs behind it.
+ * One conversation. What the page calls returns at once; the queue does the rest.
  * @param {string} key
  * @param {ThreadOptions} details said with the first event: a thread nobody uses is not recorded
  * @returns {LiveThread}
@@ -20,110 +19,109 @@ const BLANKS = 8;
 export function createThread(key, details) {
   /** @type {Blank[]} */
   let blanks = [];
-  /** @type {ReturnType<typeof createMessage>[]} */
-  const unbound = [];
-  let opening = false;
+  /** What waits for a blank, by reference. @type {Map<string, (blank: Blank) => void>} */
+  const unbound = new Map();
   let used = false;
+  let asked = false;
   /** @type {() => void} */
   let opened;
 
-  /** Opens or resumes the thread, until every message is bound or the server refuses. */
-  const open = async (failures = 0) => {
-    if (!opening && !signal.aborted) {
-      opening = true;
-      const answer = await openThread(key);
-      await (answer.retry && wait(delay(failures, answer)));
-      opening = false;
-      if (answer.retry || (unbound[0] && answer.body.messages?.[0])) {
-        open(failures + 1);
-      }
-    }
-  };
-
-  /** @type {LiveThread["take"]} */
-  const take = (more, anew) => {
-    blanks = anew ? more : [...blanks, ...more];
-    if (grantOf(key)) {
-      opened();
-    }
-    for (let blank; unbound[0] && (blank = blanks.shift());) {
-      knowMessage(blank.id);
-      unbound.shift()?.bind(blank);
-    }
+  /**
+   * @param {Event["type"]} type
+   * @param {object} fields
+   */
+  const record = (type, fields) => {
+    announce();
+    guard(() => enqueue({ thread: key, event: { type, ...stamp(), ...fields } }));
   };
 
   const announce = () => {
     const { tags, metadata } = details;
+    used = true;
     details = {};
     if (tags || metadata) {
-      record("thread", () => ({ tags, metadata }));
+      record("thread", { tags, metadata });
     }
   };
 
-  /**
-   * Time and id are taken now; the event is queued when its tokens are there.
-   * @param {Event["type"]} type
-   * @param {() => object | Promise<object>} fill
-   */
-  const record = (type, fill) => {
-    used = true;
-    announce();
-    const event = { type, ...stamp() };
-    guard(async () => {
-      await thread.ready;
-      enqueue({ thread: key, event: { ...event, ...(await fill()) } });
-    });
-  };
-
-  /** @type {LiveThread["thread"]} */
-  const thread = {
-    get id() {
-      return grantOf(key)?.id ?? null;
+  /** @type {LiveThread} */
+  const live = {
+    thread: {
+      get id() {
+        return grantOf(key)?.id ?? null;
+      },
+      get token() {
+        return grantOf(key)?.token ?? null;
+      },
+      ready: new Promise((resolve) => {
+        opened = () => resolve(live.thread);
+      }),
+      message() {
+        const { message, bind } = createMessage(key);
+        const blank = grantOf(key) && blanks.shift();
+        if (blank) {
+          bindVote(message.ref, blank.id);
+          bind(blank);
+        } else {
+          unbound.set(message.ref, bind);
+          schedule();
+        }
+        return message;
+      },
+      trackMessage(fields, captured) {
+        const {
+          role,
+          message = live.thread.message(),
+          replyTo,
+          retryOf,
+          toolCalls,
+          toolCallId,
+          ...rest
+        } = Object(fields);
+        if (!captured) {
+          emit("tracked", { role, handle: message });
+        }
+        record("message", {
+          role,
+          content: null,
+          ...rest,
+          tool_calls: toolCalls,
+          tool_call_id: toolCallId,
+          message: tokenOf(message),
+          reply_to: tokenOf(replyTo),
+          retry_of: tokenOf(retryOf),
+        });
+        return message;
+      },
+      trackEvent: (name, metadata) => record("custom", { name, metadata }),
+      tag: (tags) => record("thread", { tags }),
     },
-    get token() {
-      return grantOf(key)?.token ?? null;
-    },
-    ready: new Promise((resolve) => {
-      opened = () => resolve(thread);
-    }),
-    message() {
-      const made = createMessage();
-      unbound.push(made);
-      take([]);
-      if (unbound[0]) {
-        open();
+    take(more, anew) {
+      asked ||= !!more;
+      blanks = anew ? (more ?? []) : blanks.concat(more ?? []);
+      if (grantOf(key)) {
+        opened();
       }
-      return made.message;
+      for (const [ref, bind] of unbound) {
+        // Another tab may have bound it, to send what this one left.
+        const blank = readRecord("b." + ref) ?? blanks.shift();
+        if (blank) {
+          unbound.delete(ref);
+          writeRecord("b." + ref, blank);
+          bindVote(ref, blank.id);
+          bind(blank);
+        }
+      }
     },
-    trackMessage(fields) {
-      const {
-        message = thread.message(),
-        replyTo,
-        retryOf,
-        toolCalls,
-        toolCallId,
-        ...rest
-      } = Object(fields);
-      record("message", async () => ({
-        content: null,
-        ...rest,
-        tool_calls: toolCalls,
-        tool_call_id: toolCallId,
-        message: await tokenOf(message),
-        reply_to: await tokenOf(replyTo),
-        retry_of: await tokenOf(retryOf),
-      }));
-      return message;
+    need(ref) {
+      if (!ref) {
+        asked = false;
+      } else if (!unbound.has(ref)) {
+        unbound.set(ref, () => {});
+      }
     },
-    trackEvent: (name, metadata) => record("custom", () => ({ name, metadata })),
-    tag: (tags) => record("thread", () => ({ tags })),
-  };
-
-  return {
-    thread,
-    open,
-    take,
-    want: () => Math.max(0, BLANKS + unbound.length - blanks.length),
+    needs: () => !live.refused && (!asked || !!unbound.size),
+    want: () => Math.max(0, BLANKS + unbound.size - blanks.length),
     describe(metadata) {
       details = { ...details, metadata: { ...details.metadata, ...metadata } };
       if (used) {
@@ -131,4 +129,5 @@ export function createThread(key, details) {
       }
     },
   };
+  return live;
 }

@@ -1,7 +1,8 @@
 /** @import { Answer, LiveThread, Metadata, ThreadGrant, ThreadOptions } from "./types.js" */
 import { emit } from "./emitter.js";
 import { stamp } from "./ids.js";
-import { site } from "./session.js";
+import { schedule } from "./queue.js";
+import { options } from "./session.js";
 import { readRecord, writeRecord } from "./store.js";
 import { createThread } from "./thread.js";
 import { post } from "./transport.js";
@@ -17,14 +18,37 @@ let claim;
 /** @param {ThreadOptions} options */
 export function startThread({ id, tags, metadata }) {
   const key = id ? NAMED + id : stamp().id;
+  return liveThread(key, { tags, metadata: claim ? { ...metadata, ...claim } : metadata }).thread;
+}
+
+/**
+ * @param {string} key
+ * @param {ThreadOptions} [details]
+ */
+function liveThread(key, details = {}) {
   let made = live.get(key);
   if (!made) {
-    made = createThread(key, { tags, metadata: claim ? { ...metadata, ...claim } : metadata });
+    made = createThread(key, details);
     live.set(key, made);
-    made.take([]);
-    made.open();
+    made.take();
+    schedule();
   }
-  return made.thread;
+  return made;
+}
+
+/**
+ * A thread that events wait for, perhaps another page's: it is to be opened, the message bound.
+ * @param {string} key
+ * @param {string} [ref]
+ */
+export function needThread(key, ref) {
+  liveThread(key).need(ref);
+}
+
+/** The thread to open next, after what other tabs have bound. */
+export function nextThread() {
+  live.forEach((thread) => thread.take());
+  return [...live].find(([, thread]) => thread.needs())?.[0];
 }
 
 /** @param {Metadata} claimed metadata for the threads of now and later */
@@ -61,11 +85,16 @@ export async function openThread(key) {
   const ways = [thread && { thread }, from && { id, from }, { id }].filter(Boolean);
   let answer;
   do {
-    answer = await post("/v1/threads", { site, want: wantOf(key), ...ways.shift() });
+    answer = await post("/v1/threads", { site: options.site, want: wantOf(key), ...ways.shift() });
   } while (answer.status == 401 && ways[0]);
   if (answer.status < 300) {
     takeGrant(key, answer.body);
-  } else if (!answer.retry) {
+  }
+  const made = live.get(key);
+  if (made) {
+    made.refused = !answer.retry && !answer.body.messages?.[0] && !!made.want();
+  }
+  if (answer.status >= 300 && !answer.retry) {
     emit("error", { code: answer.body.error?.code ?? "" + answer.status });
   }
   return answer;

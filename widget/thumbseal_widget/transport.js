@@ -1,6 +1,6 @@
 /** @import { Answer } from "./types.js" */
 import { attempt } from "./attempt.js";
-import { server } from "./session.js";
+import { options } from "./session.js";
 
 const TIMEOUT_MS = 10_000;
 const MAX_DELAY_MS = 300_000;
@@ -19,9 +19,10 @@ const TRANSIENT = /408|425|429|5../;
  */
 export async function post(path, data, keepalive) {
   try {
-    const response = await fetch(server + path, {
+    const response = await fetch(options.server + path, {
       method: "POST",
-      body: JSON.stringify(data),
+      // A text may have been cut inside a pair of surrogates.
+      body: JSON.stringify(data, (_, value) => value?.toWellFormed?.() ?? value),
       credentials: "omit",
       keepalive,
       signal: keepalive ? null : AbortSignal.timeout(TIMEOUT_MS),
@@ -49,15 +50,4 @@ export async function post(path, data, keepalive) {
  */
 export function delay(failures, { pause }) {
   return pause + (0.5 + Math.random()) * Math.min(2 ** failures * 500, MAX_DELAY_MS);
-}
-
-/**
- * Ends early when the browser is online again.
- * @param {number} ms
- */
-export function wait(ms) {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-    addEventListener("online", resolve, { once: true });
-  });
 }

@@ -1,62 +1,24 @@
-/** What the page sees, and what goes over the wire. Checked by tsc, never run. */
-/** Rendered into the script by the server; `data-*` on the tag wins. */
-export interface Settings {
-  site?: string;
-  /** Base URL of the proxy; null: the script's own address without `/widget.js`. */
-  server?: string | null;
-  policy?: Policy;
-  /** A selector that narrows the automatic thumbs, or `off`. */
-  attach?: string;
+/** What goes over the wire and between the modules. Checked by tsc, never run. */
+import type { Event, Feedback, MessageHandle, Metadata, Settings, Thread } from "./thumbseal.js";
+
+export * from "./thumbseal.js";
+
+/** The files in `languages` hold all of both. */
+export type Strings = typeof import("./strings.js").english & Partial<FormStrings>;
+
+export interface FormStrings {
+  comment: string;
+  send: string;
+  cancel: string;
 }
 
-export interface Policy {
-  browser_roles?: string[];
-  reasons?: string[];
+/** What the form needs of the element it belongs to. */
+export interface View {
+  options: Settings;
+  strings: Strings;
+  feedback: Feedback;
+  record(feedback: Feedback): void;
 }
-
-export type Thumb = "up" | "down";
-
-/** What one actor thinks of one message. A key that is absent says nothing. */
-export interface Feedback {
-  thumb?: Thumb | null;
-  reasons?: string[] | null;
-  comment?: string | null;
-  score?: number | null;
-  correction?: string | null;
-}
-
-export type Metadata = Record<string, unknown>;
-
-export interface ThreadOptions {
-  /** The page's own name for the conversation; the same id resumes it after a reload. */
-  id?: string;
-  tags?: string[];
-  metadata?: Metadata;
-}
-
-export interface MessageFields {
-  role: "user" | "assistant" | "tool" | "system";
-  content?: string | object[] | null;
-  /** A message reserved before with `thread.message()`. */
-  message?: MessageHandle;
-  name?: string;
-  toolCalls?: object[];
-  toolCallId?: string;
-  replyTo?: MessageRef;
-  retryOf?: MessageRef;
-  tags?: string[];
-  metadata?: Metadata;
-}
-
-export interface MessageHandle {
-  /** Null until the server's blank token is bound, as when offline. */
-  readonly id: string | null;
-  readonly token: string | null;
-  readonly ready: Promise<MessageHandle>;
-  headers(): Record<string, string>;
-}
-
-export type MessageRef = MessageHandle | string;
 
 /** A signed message id as the server mints it. */
 export interface Blank {
@@ -68,15 +30,6 @@ export interface ThreadGrant {
   id: string;
   token: string;
   expires: number;
-}
-
-/** An event on its way to the server; the fields beyond these depend on its type. */
-export interface Event {
-  type: "message" | "feedback" | "thread" | "custom";
-  id: string;
-  at: number;
-  message?: string;
-  [field: string]: unknown;
 }
 
 /** A queued event: the key of its thread where it needs one, and what a vote leads to. */
@@ -118,70 +71,59 @@ export interface VoteRecord {
   at?: number;
 }
 
-export type EventName = "change" | "saved" | "sent" | "error";
-
-/** What listeners get; `message` is the message's id. */
-export interface Detail {
-  message?: string;
-  feedback?: Feedback | null;
-  event?: Event;
-  code?: string;
-  error?: unknown;
-}
-
 /** A thread and what the queue does with it. */
 export interface LiveThread {
   thread: Thread;
-  open(): Promise<void>;
-  /** `anew`: the old thread could not be resumed, so its blanks are worthless. */
-  take(blanks: Blank[], anew?: boolean): void;
+  /** Whether the server gave no blank when asked: it is not asked again. */
+  refused?: boolean;
+  /**
+   * Binds what waits. `anew`: the old thread could not be resumed, so its blanks are worthless.
+   */
+  take(blanks?: Blank[], anew?: boolean): void;
+  /** The thread is to be opened, or a message of another page bound, too. */
+  need(ref?: string): void;
+  needs(): boolean;
   want(): number;
   /** Merged into the thread at once, or with its first event. */
   describe(metadata: Metadata): void;
 }
 
-export interface Thread {
-  /** Null until the thread is open. */
-  readonly id: string | null;
-  readonly token: string | null;
-  readonly ready: Promise<Thread>;
-  /** A message whose id the backend may know before its content exists, as of a streamed answer. */
-  message(): MessageHandle;
-  trackMessage(fields: MessageFields): MessageHandle;
-  trackEvent(name: string, metadata?: Metadata): void;
-  /** Replaces the thread's tags. */
-  tag(tags: string[]): void;
+/** Versions of one text in the page, and the message (token or reference) of each. */
+export type Turn = Record<string, string>;
+
+/** A message that stands in the page, and the checksum that its text is known by. */
+export interface Found {
+  element: Element;
+  role: "user" | "assistant";
+  text: string;
+  key: string;
 }
 
-/** `window.thumbseal`. */
-export interface Client {
-  /** Works before the script is there, too: `(window.thumbseal ??= {q: []}).q.push(fn)`. */
-  q: { push(call: (client: Client) => void): void };
-  openThread(options?: ThreadOptions): Thread;
-  /** Merged into what is there; null removes. */
-  trackFeedback(message: MessageRef, feedback: Feedback): void;
-  /** What this browser knows, else what the server knows. */
-  getFeedback(message: MessageRef): Promise<Feedback | null>;
-  /** Who the page says is speaking, recorded as a claim. */
-  identify(user: string, props?: Metadata): void;
-  /** Resolves when what waits was tried. */
-  flush(): Promise<unknown>;
-  /** Returns what unsubscribes. */
-  on(name: EventName, listener: (detail: Detail) => void): () => void;
-  /** Puts thumbs under the messages of a place, as they come; returns what takes them away. */
-  attach(target?: string | Document | ShadowRoot | Element): () => void;
-  destroy(): void;
-}
+/** What the script gives to the file that watches the page: a list, for names cost bytes. */
+export type Tools = [
+  options: Settings,
+  signal: AbortSignal,
+  quiet: boolean,
+  /** The last message of each role that the page recorded itself. */
+  tracked: Record<string, MessageHandle | undefined>,
+  isAllowed: () => boolean,
+  guard: typeof import("./emitter.js").guard,
+  subscribe: typeof import("./emitter.js").subscribe,
+  readRecord: typeof import("./store.js").readRecord,
+  writeRecord: typeof import("./store.js").writeRecord,
+  startThread: typeof import("./threads.js").startThread,
+];
 
-/** What a page may put at `window.thumbseal` before the script is there. */
-export interface Stub {
-  q?: ((client: Client) => void)[];
-  destroy?: unknown;
+/** A conversation captured from the page. */
+export interface Talk {
+  /** The name of its thread. */
+  id: string;
+  turns: Turn[];
 }
 
 declare global {
-  interface Window {
-    thumbseal?: Client;
+  interface Navigator {
+    globalPrivacyControl?: boolean;
   }
   /** The parameter of the joined function that surrounds boot.js. */
   const settings: Settings | undefined;

@@ -1,10 +1,11 @@
 /** @import { Detail, EventName, Feedback, VoteRecord } from "./types.js" */
+import { attempt } from "./attempt.js";
 import { emit, subscribe } from "./emitter.js";
 import { merge } from "./feedback.js";
-import { messageId } from "./ids.js";
+import { isReference, messageId } from "./ids.js";
 import { enqueue } from "./queue.js";
-import { signal } from "./session.js";
-import { nameOf, readRecord, writeRecord } from "./store.js";
+import { consented, signal } from "./session.js";
+import { dropRecord, nameOf, readRecord, writeRecord } from "./store.js";
 import { post } from "./transport.js";
 
 /** As many as the server answers at once. */
@@ -28,9 +29,18 @@ export function voteOn(id) {
   return readRecord("v." + id);
 }
 
-/** @param {string} id of a message too new to have feedback */
-export function knowMessage(id) {
+/**
+ * The vote moves from a message's reference to its id. The server can know of no other yet.
+ * @param {string} ref
+ * @param {string} id
+ */
+export function bindVote(ref, id) {
+  const record = voteOn(ref);
   known.add(id);
+  if (record) {
+    dropRecord("v." + ref);
+    writeRecord("v." + id, record);
+  }
 }
 
 /**
@@ -42,11 +52,11 @@ export function vote(token, patch, stamp) {
   const id = messageId(token);
   const { feedback = null, confirmed = null } = voteOn(id) ?? {};
   const next = merge(feedback, patch);
+  write(id, { feedback: next, confirmed, event: stamp.id });
   enqueue({
     event: { type: "feedback", ...stamp, message: token, feedback: patch },
     feedback: next,
   });
-  write(id, { feedback: next, confirmed, event: stamp.id });
 }
 
 /**
@@ -54,9 +64,11 @@ export function vote(token, patch, stamp) {
  * @param {string} token
  */
 export async function loadVote(token) {
-  if (token && !known.has(messageId(token))) {
+  if (token && !isReference(token) && !known.has(messageId(token))) {
     wanted.add(token);
-    loading ??= new Promise((resolve) => setTimeout(resolve, GATHER_MS)).then(loadWanted);
+    loading ??= new Promise((resolve) => setTimeout(resolve, GATHER_MS))
+      .then(() => consented)
+      .then(loadWanted);
     await loading;
   }
 }
@@ -95,16 +107,28 @@ function learn(id, confirmed, asked) {
  * @param {VoteRecord} record
  */
 function write(id, record) {
-  const before = voteOn(id)?.feedback ?? null;
+  const before = voteOn(id);
   writeRecord("v." + id, record);
-  if (JSON.stringify(before) != JSON.stringify(record.feedback)) {
-    tell(id);
+  if (!isSame(before, record)) {
+    tell("change", id);
   }
 }
 
-/** @param {string} message */
-function tell(message) {
-  emit("change", { message, feedback: voteOn(message)?.feedback ?? null });
+/**
+ * @param {VoteRecord} [before]
+ * @param {VoteRecord} [after]
+ */
+function isSame(before, after) {
+  const [one, other] = [before, after].map((record) => JSON.stringify(record?.feedback ?? null));
+  return one == other;
+}
+
+/**
+ * @param {EventName} name
+ * @param {string} message
+ */
+function tell(name, message) {
+  emit(name, { message, feedback: voteOn(message)?.feedback ?? null });
 }
 
 /**
@@ -125,10 +149,16 @@ function settle(name, { event, message = "", feedback = null }) {
 
 export function watchVotes() {
   signal.addEventListener("abort", subscribe(settle));
-  const hear = (/** @type {StorageEvent} */ { key }) => {
+  const hear = (/** @type {StorageEvent} */ { key, oldValue }) => {
     const message = key?.split(nameOf("v."))[1];
     if (message) {
-      tell(message);
+      const before = attempt(() => JSON.parse(oldValue ?? ""));
+      const after = voteOn(message);
+      tell("change", message);
+      // The other tab had the answer to what this one may have asked.
+      if (before?.event && after && !after.event) {
+        tell(isSame(before, after) ? "sent" : "error", message);
+      }
     }
   };
   addEventListener("storage", hear, { signal });

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from thumbseal import settings
+from thumbseal import __version__, settings
 from thumbseal.errors import LogError, RequestError, Unavailable
 from thumbseal.forwarder import Forwarder
 from thumbseal.log import Log
@@ -31,6 +31,7 @@ from thumbseal.web import health
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
 from thumbseal.web.sites import Sites
+from thumbseal_widget import Release, release
 
 Clock = Callable[[], float]
 RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
@@ -54,10 +55,12 @@ async def open_app(
     dev: bool = False,
     more: Callable[[Log], Sequence[BaseRoute]] = lambda log: (),
     pages: Sequence[dict[str, str]] = (),
+    widget: Release | None = None,
 ) -> AsyncIterator[ASGIApp]:
     """The ASGI application, with its log open and its forwarders at work while this lasts.
 
-    ``more`` are further routes, given the log; ``pages`` links for the index's bar.
+    ``more`` are further routes, given the log; ``pages`` links for the index's bar. ``widget`` is
+    what browsers get, if not what is installed.
 
     Raises:
         LogError: the log cannot be opened.
@@ -66,7 +69,15 @@ async def open_app(
     log = await SqliteLog.open(configured.server.log_path)
     try:
         async with make_client() as client, _forwarding(configured, log, client, clock):
-            yield build(configured, log, clock=clock, dev=dev, more=more(log), pages=pages)
+            yield build(
+                configured,
+                log,
+                clock=clock,
+                dev=dev,
+                more=more(log),
+                pages=pages,
+                widget=widget or release(__version__),
+            )
     finally:
         await log.close()
 
@@ -79,12 +90,13 @@ def build(
     dev: bool,
     more: Sequence[BaseRoute],
     pages: Sequence[dict[str, str]],
+    widget: Release,
 ) -> ASGIApp:
     """The application over an open log. CORS is outermost: a page can read every error."""
     sites = Sites(configured, dev=dev)
     routes = [
         *Ingest(sites, log, clock).routes(),
-        *Embed(sites, configured.server.public_url, list(pages)).routes(),
+        *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),
         *more,
     ]

@@ -3,11 +3,10 @@
 The widget's code is never read as a template: Jinja puts one JSON value beside it.
 """
 
-import hashlib
-from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,21 +16,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-import thumbseal_widget
 from thumbseal import __version__
 from thumbseal.errors import NotFound
+from thumbseal.web.scripts import FRESH, IMMUTABLE, Script, hash_file, make_script
 from thumbseal.web.sites import ServedSite, Sites
+from thumbseal_widget import Release
 
-JAVASCRIPT: Final = "text/javascript; charset=utf-8"
-# Any page may load the script, also one that isolates itself (COEP); what it may *do* is another
-# question, answered by origins and tokens.
-SCRIPT_HEADERS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-FRESH: Final = "public, max-age=300, stale-while-revalidate=86400, stale-if-error=604800"
-IMMUTABLE: Final = "public, max-age=31536000, immutable"
+SCRIPT: Final = "widget.js"
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -46,43 +37,67 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
 
 
-class Script(Struct, frozen=True):
-    """Bytes to serve, with the names that their content gives them."""
+class Tags(Struct, frozen=True):
+    """What to paste for one site.
 
-    body: bytes
+    ``moving`` follows this server's version. ``pinned`` runs the bytes that it names or nothing:
+    it stops with the next version, until it is pasted anew.
+    """
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.body).hexdigest()[:16]
+    moving: str
+    pinned: str
+    csp: str
 
-    @property
-    def integrity(self) -> str:
-        return "sha384-" + b64encode(hashlib.sha384(self.body).digest()).decode()
 
-    def answer(self, request: Request, caching: str) -> Response:
-        etag = f'"{self.digest}"'
-        headers = {**SCRIPT_HEADERS, "Cache-Control": caching, "ETag": etag}
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers=headers)
-        return Response(self.body, headers=headers, media_type=JAVASCRIPT)
+def describe_tags(sites: Sites, base: str, release: Release) -> dict[str, Tags]:
+    """The tags of each site, for a server that browsers call ``base``."""
+    return {name: _tags(name if len(sites.all) > 1 else "", base, release) for name in sites.all}
+
+
+def _tags(site: str, base: str, release: Release) -> Tags:
+    """The tags of a site; of the only one, if it need not be named."""
+    query, chosen = (f"?site={site}", f' data-site="{site}"') if site else ("", "")
+    url = f"{base}/w/{release.digest}/{SCRIPT}"
+    sure = f'integrity="{hash_file(release.files[SCRIPT])}" crossorigin'
+    # Without its path: in a policy, a path that ends in no slash means that one file.
+    parts = urlsplit(base)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return Tags(
+        moving=f'<script src="{base}/{SCRIPT}{query}" defer></script>',
+        pinned=f'<script src="{url}" {sure}{chosen} defer></script>',
+        csp=f"script-src {origin}; connect-src {origin}",
+    )
 
 
 class Embed:
     """The routes that serve the widget; rendered once, at start-up."""
 
-    def __init__(self, sites: Sites, public_url: str | None, pages: list[dict[str, str]]) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        public_url: str | None,
+        pages: list[dict[str, str]],
+        release: Release,
+    ) -> None:
         self._sites = sites
         self._public_url = public_url.rstrip("/") if public_url else None
         self._pages = pages
-        body = thumbseal_widget.script()
-        self._scripts = {
-            name: _render(body, _settings(site, self._public_url))
-            for name, site in sites.all.items()
+        self._release = release
+        self._pinned = {
+            name: make_script(name, file, _map_of(name, release, ""))
+            for name, file in release.files.items()
         }
-        pinned = {"widget.js": _render(body, {}), "widget.mjs": Script(_module())}
-        self._pinned = {(script.digest, name): script for name, script in pinned.items()}
+        self._scripts = {
+            name: self._start(_settings(site, self._public_url)) for name, site in sites.all.items()
+        }
+
+    def _start(self, settings: dict[str, Any]) -> Script:
+        call = _TEMPLATES.get_template("widget.js.jinja").render(settings=settings).encode()
+        source_map = _map_of(SCRIPT, self._release, f"w/{self._release.digest}/")
+        return make_script(SCRIPT, self._release.start(call), source_map)
 
     def routes(self) -> list[BaseRoute]:
         static = Path(str(files("thumbseal.web") / "static"))
@@ -90,7 +105,7 @@ class Embed:
             Route("/", self.index),
             Route("/embed.json", self.describe),
             Route("/widget.js", self.widget),
-            Route("/w/{digest}/{name}", self.pinned),
+            Route("/w/{digest}/{name:path}", self.pinned),
             Mount("/static", StaticFiles(directory=static)),
         ]
 
@@ -100,21 +115,24 @@ class Embed:
         return self._scripts[site.name].answer(request, FRESH)
 
     async def pinned(self, request: Request) -> Response:
-        """``GET /w/HASH/widget.js``: the same bytes wherever this version runs."""
-        key = (request.path_params["digest"], request.path_params["name"])
-        if key not in self._pinned:
+        """``GET /w/DIGEST/widget.js``: the same bytes wherever this version runs."""
+        script = self._pinned.get(request.path_params["name"])
+        if request.path_params["digest"] != self._release.digest or script is None:
             raise NotFound("No such version of the widget; `embed.json` names the one served.")
-        return self._pinned[key].answer(request, IMMUTABLE)
+        return script.answer(request, IMMUTABLE)
 
     async def describe(self, request: Request) -> Response:
-        """``GET /embed.json``: version, hashes, and a tag for each site."""
+        """``GET /embed.json``: version, tags for each site, each file's address and SRI hash."""
         base = self._base(request)
+        tags = describe_tags(self._sites, base, self._release)
+        pinned = f"{base}/w/{self._release.digest}"
         described = {
             "version": __version__,
-            "sites": {name: _tag(base, name, self._sites) for name in self._sites.all},
+            "sites": {name: each.moving for name, each in tags.items()},
+            "pinned": {name: each.pinned for name, each in tags.items()},
             "files": {
-                name: {"url": f"{base}/w/{digest}/{name}", "integrity": script.integrity}
-                for (digest, name), script in self._pinned.items()
+                name: {"url": f"{pinned}/{name}", "integrity": script.integrity}
+                for name, script in self._pinned.items()
             },
         }
         headers = {"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"}
@@ -122,14 +140,9 @@ class Embed:
 
     async def index(self, request: Request) -> Response:
         """``GET /``: what this is, and what to paste where."""
-        base = self._base(request)
+        tags = describe_tags(self._sites, self._base(request), self._release)
         shown = [
-            {
-                "name": name,
-                "tag": _tag(base, name, self._sites),
-                "csp": f"script-src {base}; connect-src {base}",
-                "origins": site.policy.origins,
-            }
+            {"name": name, "tags": tags[name], "origins": site.policy.origins}
             for name, site in self._sites.all.items()
         ]
         page = _TEMPLATES.get_template("index.html.jinja")
@@ -140,20 +153,11 @@ class Embed:
         return self._public_url or str(request.base_url).rstrip("/")
 
 
-def _render(body: str, settings: dict[str, Any]) -> Script:
-    template = _TEMPLATES.get_template("widget.js.jinja")
-    return Script(template.render(version=__version__, body=body, settings=settings).encode())
-
-
 def _settings(site: ServedSite, public_url: str | None) -> dict[str, Any]:
-    policy = {"browser_roles": site.policy.browser_roles, "reasons": site.policy.reasons}
-    return {"site": site.name, "server": public_url, "policy": policy}
+    """What the script reads of them, no more: without ``server`` it asks where it came from."""
+    told = {"site": site.name, "policy": {"reasons": site.policy.reasons}}
+    return {**told, "server": public_url} if public_url else told
 
 
-def _tag(base: str, name: str, sites: Sites) -> str:
-    query = "" if len(sites.all) == 1 else f"?site={name}"
-    return f'<script src="{base}/widget.js{query}" defer></script>'
-
-
-def _module() -> bytes:
-    return f"/*! Thumbseal {__version__} | Apache-2.0 */\n{thumbseal_widget.module()}".encode()
+def _map_of(name: str, release: Release, folder: str) -> str | None:
+    return f"{folder}{name}.map" if f"{name}.map" in release.files else None

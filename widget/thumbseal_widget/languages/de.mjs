@@ -1,0 +1,16 @@
+export default {
+  lang: "de",
+  dir: "ltr",
+  group: "Diese Antwort bewerten",
+  up: "Gute Antwort",
+  down: "Schlechte Antwort",
+  more: "Mehr dazu sagen",
+  comment: "Kommentar, höchstens 2000 Zeichen",
+  send: "Senden",
+  cancel: "Abbrechen",
+  disabled: "Bewerten ist nicht mehr möglich",
+  sent: "Danke",
+  removed: "Bewertung zurückgenommen",
+  saved: "Gespeichert, wird später gesendet",
+  error: "Nicht angenommen, rückgängig gemacht",
+};

@@ -1,0 +1,16 @@
+export default {
+  lang: "es",
+  dir: "ltr",
+  group: "Valorar esta respuesta",
+  up: "Buena respuesta",
+  down: "Mala respuesta",
+  more: "Cuéntanos más",
+  comment: "Comentario, hasta 2000 caracteres",
+  send: "Enviar",
+  cancel: "Cancelar",
+  disabled: "Ya no se puede valorar",
+  sent: "Gracias",
+  removed: "Valoración retirada",
+  saved: "Guardado, se enviará más tarde",
+  error: "No se ha aceptado, cambio deshecho",
+};

@@ -1,0 +1,16 @@
+export default {
+  lang: "fr",
+  dir: "ltr",
+  group: "Évaluer cette réponse",
+  up: "Bonne réponse",
+  down: "Mauvaise réponse",
+  more: "Dites-nous en plus",
+  comment: "Commentaire, 2000 caractères au plus",
+  send: "Envoyer",
+  cancel: "Annuler",
+  disabled: "Il n’est plus possible d’évaluer",
+  sent: "Merci",
+  removed: "Avis retiré",
+  saved: "Enregistré, sera envoyé plus tard",
+  error: "Refusé, rien n’a été modifié",
+};

@@ -1,0 +1,16 @@
+export default {
+  lang: "it",
+  dir: "ltr",
+  group: "Valuta questa risposta",
+  up: "Risposta buona",
+  down: "Risposta scarsa",
+  more: "Dicci di più",
+  comment: "Commento, massimo 2000 caratteri",
+  send: "Invia",
+  cancel: "Annulla",
+  disabled: "Non è più possibile valutare",
+  sent: "Grazie",
+  removed: "Valutazione ritirata",
+  saved: "Salvato, verrà inviato più tardi",
+  error: "Non accettato, modifica annullata",
+};

@@ -1,0 +1,16 @@
+export default {
+  lang: "ja",
+  dir: "ltr",
+  group: "この回答を評価",
+  up: "良い回答",
+  down: "良くない回答",
+  more: "詳しく伝える",
+  comment: "コメント（2000文字まで）",
+  send: "送信",
+  cancel: "キャンセル",
+  disabled: "評価の受付は終了しました",
+  sent: "ありがとうございます",
+  removed: "評価を取り消しました",
+  saved: "保存しました。後で送信します",
+  error: "受け付けられなかったため、元に戻しました",
+};

@@ -1,0 +1,16 @@
+export default {
+  lang: "nl",
+  dir: "ltr",
+  group: "Beoordeel dit antwoord",
+  up: "Goed antwoord",
+  down: "Slecht antwoord",
+  more: "Vertel ons meer",
+  comment: "Opmerking, maximaal 2000 tekens",
+  send: "Versturen",
+  cancel: "Annuleren",
+  disabled: "Beoordelen kan niet meer",
+  sent: "Bedankt",
+  removed: "Beoordeling ingetrokken",
+  saved: "Opgeslagen, wordt later verstuurd",
+  error: "Niet geaccepteerd, ongedaan gemaakt",
+};

@@ -1,0 +1,16 @@
+export default {
+  lang: "pl",
+  dir: "ltr",
+  group: "Oceń tę odpowiedź",
+  up: "Dobra odpowiedź",
+  down: "Zła odpowiedź",
+  more: "Powiedz nam więcej",
+  comment: "Komentarz, do 2000 znaków",
+  send: "Wyślij",
+  cancel: "Anuluj",
+  disabled: "Ocenianie jest zakończone",
+  sent: "Dziękujemy",
+  removed: "Ocena wycofana",
+  saved: "Zapisano, wyślemy później",
+  error: "Nie przyjęto, zmiana cofnięta",
+};

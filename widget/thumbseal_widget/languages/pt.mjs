@@ -1,0 +1,16 @@
+export default {
+  lang: "pt",
+  dir: "ltr",
+  group: "Avaliar esta resposta",
+  up: "Boa resposta",
+  down: "Resposta ruim",
+  more: "Conte mais",
+  comment: "Comentário, até 2000 caracteres",
+  send: "Enviar",
+  cancel: "Cancelar",
+  disabled: "As avaliações estão encerradas",
+  sent: "Obrigado",
+  removed: "Avaliação retirada",
+  saved: "Salvo, será enviado mais tarde",
+  error: "Não foi aceito, alteração desfeita",
+};

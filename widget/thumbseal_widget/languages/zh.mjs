@@ -1,0 +1,16 @@
+export default {
+  lang: "zh",
+  dir: "ltr",
+  group: "评价此回答",
+  up: "回答得好",
+  down: "回答得不好",
+  more: "补充说明",
+  comment: "意见（最多 2000 个字符）",
+  send: "发送",
+  cancel: "取消",
+  disabled: "评价已关闭",
+  sent: "感谢反馈",
+  removed: "已撤回评价",
+  saved: "已保存，稍后发送",
+  error: "未被接受，已撤销更改",
+};

@@ -1,0 +1,44 @@
+/** @import { Settings, Tools } from "./types.js" */
+import { attach } from "./attach.js";
+import { createClient } from "./client.js";
+import { guard, subscribe } from "./emitter.js";
+import { FILES } from "./files.js";
+import { allowed, options, quiet, signal } from "./session.js";
+import { readRecord, writeRecord } from "./store.js";
+import { startThread } from "./threads.js";
+
+/**
+ * A client that also watches the page, as its settings say.
+ * @param {Settings} settings
+ */
+export function start(settings) {
+  const client = Object.assign(createClient(settings), { attach });
+  if (options.user || options.assistant || options.propagate) {
+    /** @type {Tools[3]} */
+    const tracked = {};
+    const unsubscribe = subscribe((name, { role = "", handle }) => {
+      if (name == "tracked") {
+        tracked[role] = handle;
+      }
+    });
+    signal.addEventListener("abort", unsubscribe);
+    guard(async () => {
+      const { watch } = await import(options.server + FILES + "watch.mjs");
+      /** @type {Tools} */
+      const tools = [
+        options,
+        signal,
+        quiet,
+        tracked,
+        () => allowed,
+        guard,
+        subscribe,
+        readRecord,
+        writeRecord,
+        startThread,
+      ];
+      watch(tools);
+    });
+  }
+  return client;
+}
