@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CUT = "connection.cut"
 STARTUP_SECONDS = 10
+LOOP_TURNS = 5
 
 
 @contextmanager
@@ -64,6 +65,11 @@ async def wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
+async def _turn() -> None:
+    for _ in range(LOOP_TURNS):
+        await asyncio.sleep(0)
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that tells when it is ready and stops at a word: its own loops poll for both."""
 
@@ -103,10 +109,16 @@ class _Server(uvicorn.Server):
         await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Asyncio forgets to close a socket that it has accepted but not yet attached to its server
+        # when that is closed: first no more are accepted, then those are let in.
+        for listener in sockets or ():
+            asyncio.get_running_loop().remove_reader(listener)
+        await _turn()
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        await _turn()
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
