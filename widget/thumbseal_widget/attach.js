@@ -16,6 +16,11 @@ export function attach(target) {
   let frame = 0;
   const scan = () => {
     frame = 0;
+    root.querySelectorAll("thumb-seal").forEach((thumbs) => {
+      if (made.has(thumbs) && !thumbs.closest(`[${MARK}]`)) {
+        thumbs.remove();
+      }
+    });
     root.querySelectorAll(`[${MARK}]`).forEach((message) => {
       if (message.closest(scope) && !message.closest(BUSY)) {
         place(message, made);

@@ -7,10 +7,11 @@ import { guard } from "./emitter.js";
  * @returns {HTMLScriptElement | null}
  */
 function findTag() {
-  return /** @type {HTMLScriptElement | null} */ (
-    document.currentScript ??
-      document.querySelector('script[data-thumbseal],script[src*="/widget."]')
-  );
+  // A page's <img name=currentScript> stands in the script's place.
+  const { currentScript } = document;
+  return currentScript instanceof HTMLScriptElement
+    ? currentScript
+    : document.querySelector('script[data-thumbseal],script[src*="/widget."]');
 }
 
 /** @param {Settings} rendered by the server; what the tag says stands above it */

@@ -9,6 +9,8 @@ import { bindVote } from "./votes.js";
 
 /** How many blank message tokens a thread likes to have at hand. */
 const BLANKS = 8;
+/** The server refuses a request that wants more. */
+const MAX_WANT = 32;
 
 /**
  * One conversation. What the page calls returns at once; the queue does the rest.
@@ -121,7 +123,7 @@ export function createThread(key, details) {
       }
     },
     needs: () => !live.refused && (!asked || !!unbound.size),
-    want: () => Math.max(0, BLANKS + unbound.size - blanks.length),
+    want: () => Math.min(MAX_WANT, Math.max(0, BLANKS + unbound.size - blanks.length)),
     describe(metadata) {
       details = { ...details, metadata: { ...details.metadata, ...metadata } };
       if (used) {
