@@ -53,6 +53,14 @@ def stored(proxy: Proxy) -> list[dict[str, Any]]:
     return rows(proxy, "SELECT * FROM events JOIN threads USING (thread_no) ORDER BY seq")
 
 
+def bar(proxy: Proxy, scope: str, id_: str) -> None:
+    """A barrier as closing, revoking and erasing write it; a running server notices in a second."""
+    assert id_
+    with closing(sqlite3.connect(proxy.settings.server.log_path)) as connection, connection:
+        values = ("support", scope, id_, int(proxy.clock()))
+        connection.execute("INSERT INTO barrier VALUES (?, ?, ?, ?)", values)
+
+
 def check_answer(answer: httpx2.Response) -> int:
     """The form of any answer; gives how many events were accepted."""
     if answer.is_success:

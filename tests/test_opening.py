@@ -1,15 +1,13 @@
 """Opening and resuming threads: who gets which thread, as whom, and for how long."""
 
-import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.inside import minted_pass, opened_by_backend, rows, stored
+from tests.inside import bar, minted_pass, opened_by_backend, rows, stored
 from tests.proxy import Clock, Proxy, make_settings, running, said, voted
 from thumbseal.ids import actor_of
 from thumbseal.keys import Kind
@@ -228,7 +226,7 @@ def test_a_barrier_stops_every_token_issued_before_it(tmp_path: Path, scope: str
         barred = opened_by_backend(proxy, user="u_42")
         other = proxy.open()
         found = claims(proxy, barred)
-        _bar(proxy, scope, {"site": "support"}.get(scope) or str(getattr(found, scope, "")))
+        bar(proxy, scope, {"site": "support"}.get(scope) or str(getattr(found, scope, "")))
     clock.now += 1
     with running(configured, clock) as proxy:
         token, blank = barred["thread"]["token"], barred["messages"][0]
@@ -250,7 +248,7 @@ def test_only_a_threads_barrier_stops_what_comes_after(tmp_path: Path, scope: st
     clock = Clock()
     with running(configured, clock) as proxy:
         found = claims(proxy, opened_by_backend(proxy, user="u_42", id="order-7"))
-        _bar(proxy, scope, {"site": "support"}.get(scope) or str(getattr(found, scope, "")))
+        bar(proxy, scope, {"site": "support"}.get(scope) or str(getattr(found, scope, "")))
     clock.now += 1
     with running(configured, clock) as proxy:
         asked = {"site": "support", "user": "u_42", "id": "order-7"}
@@ -265,7 +263,7 @@ def test_a_backend_token_is_revoked_by_its_id(tmp_path: Path) -> None:
     revoked, kept = str(uuid.uuid4()), str(uuid.uuid4())
     with running(configured) as proxy:
         tokens = [minted_pass(proxy, id_=id_) for id_ in (revoked, kept)]
-        _bar(proxy, "token", revoked)
+        bar(proxy, "token", revoked)
     with running(configured) as proxy:
         thread = proxy.open()["thread"]["token"]
         bodies = {
@@ -275,10 +273,3 @@ def test_a_backend_token_is_revoked_by_its_id(tmp_path: Path) -> None:
         for path, body in bodies.items():
             answers = [proxy.post(path, body, Authorization=f"Bearer {each}") for each in tokens]
             assert [answer.status_code == 401 for answer in answers] == [True, False]
-
-
-def _bar(proxy: Proxy, scope: str, id_: str) -> None:
-    assert id_
-    with closing(sqlite3.connect(proxy.settings.server.log_path)) as connection, connection:
-        values = ("support", scope, id_, int(proxy.clock()))
-        connection.execute("INSERT INTO barrier VALUES (?, ?, ?, ?)", values)

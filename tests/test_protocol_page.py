@@ -18,7 +18,9 @@ def in_code() -> set[str]:
     """The codes of the error tree, of rejected events, and of the last-resort handlers."""
     tree = {error.code for error in _below(errors.RequestError)}
     text = "\n".join(path.read_text("utf-8") for path in SOURCES.rglob("*.py"))
-    named = re.findall(r'(?:BadEvent|"rejected",|code=|40\d:|_problem\(500,) ?\(?"(\w+)"', text)
+    named = re.findall(
+        r'(?:BadEvent|__init__\(|"rejected",|code=|40\d:|_problem\(500,) ?\(?"(\w+)"', text
+    )
     return tree | set(named)
 
 

@@ -12,9 +12,9 @@ from thumbseal_widget import Release
 from thumbseal_widget.build import build
 
 # Bytes after Brotli 11: the script in English, the client for pages with buttons of their own, and
-# what another language adds. No figure here may grow: the aim is 6,144 and 2,048.
-WIDGET: Final = 6_400
-CLIENT: Final = 3_900
+# what another language adds. The client's aim is 2,048; its figure here may only shrink.
+WIDGET: Final = 6_144
+CLIENT: Final = 3_600
 LANGUAGE: Final = 400
 
 

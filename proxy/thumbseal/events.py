@@ -44,6 +44,7 @@ VOTE_RESERVE: Final = 0.1  # the share of a thread's room that only votes may us
 
 Time = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]  # milliseconds since 1970
 Token = Annotated[str, Meta(max_length=512)]
+Ref = Annotated[str, Meta(pattern=r"\A~.", max_length=512)]  # see `is_ref`
 EventId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Tag = Annotated[str, Meta(min_length=1, max_length=MAX_TAG)]
@@ -54,12 +55,16 @@ Source = Literal["browser", "backend"]
 
 
 class BadEvent(ThumbsealError):
-    """One event is refused; ``code`` and ``field`` say why, the others of its batch go on."""
+    """One event is refused; ``code`` and ``field`` say why, the others of its batch go on.
+    ``retry``: the same event may pass another time."""
 
-    def __init__(self, code: str, field: str | None = None, message: str = "") -> None:
+    def __init__(
+        self, code: str, field: str | None = None, message: str = "", *, retry: bool = False
+    ) -> None:
         super().__init__(message or code)
         self.code = code
         self.field = field
+        self.retry = retry
 
 
 class Entry(
@@ -124,6 +129,7 @@ class Custom(Entry, frozen=True, kw_only=True, tag="custom"):
 
 
 AnyEntry = Message | Feedback | ThreadChange | Custom
+REFERENCES: Final = ("message", "reply_to", "retry_of")
 KINDS: Final = {Message: "message", Feedback: "feedback", ThreadChange: "thread", Custom: "custom"}
 
 
@@ -138,13 +144,28 @@ class Event(Struct, frozen=True):
     entry: AnyEntry
 
 
+class Entrance(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a page enters a thread while it sends events: by its token, else as the actor of an
+    earlier one, else as somebody new."""
+
+    site: Name
+    thread: Token | None = None
+    from_: Token | None = msgspec.field(default=None, name="from")
+    id: Name | None = None
+
+
 class Envelope(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of ``POST /v1/events``; each event is judged on its own."""
+    """The body of ``POST /v1/events``; each event is judged on its own. A thread is named by its
+    live ``token``, or by ``open``. ``refs`` are names for messages that the page wants tokens of,
+    ``read`` message tokens whose feedback it asks for."""
 
     sent_at: Time
     events: list[msgspec.Raw]
     token: Token | None = None
+    open: Entrance | None = None
     want: Annotated[int, Meta(ge=0, le=MAX_WANT)] = 0
+    refs: Annotated[list[Ref], Meta(max_length=MAX_BATCH)] = []
+    read: Annotated[list[Token], Meta(max_length=MAX_ASKED)] = []
 
 
 class Opening(Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,6 +254,20 @@ def dump(entry: AnyEntry) -> bytes:
 def load(body: bytes | str) -> AnyEntry:
     """The entry of a stored form."""
     return _ENTRY.decode(body)
+
+
+def is_ref(token: str) -> bool:
+    """Whether a page names a message by a word of its own, because it had no token at hand. No
+    token starts with this sign."""
+    return token.startswith("~")
+
+
+def refs_in(entry: AnyEntry) -> Iterator[str]:
+    """The references that an entry makes."""
+    for field in REFERENCES:
+        token = getattr(entry, field, None)
+        if token is not None and is_ref(token):
+            yield token
 
 
 def corrected(at: int, sent_at: int, received_at: int) -> int:

@@ -1,5 +1,6 @@
 """Ids and roles: how a thread, a message and an actor are named, and who may choose the name."""
 
+import hashlib
 import secrets
 import time
 import uuid
@@ -36,6 +37,16 @@ def named_thread(site: str, name: str, actor: str | None = None) -> ThreadId:
         return ThreadId(str(uuid.UUID(name)))
     except ValueError:
         return ThreadId(str(uuid.uuid5(_NAMESPACE, f"{site}\n{name}")))
+
+
+def named_message(thread: ThreadId, ref: str) -> MessageId:
+    """The message that a page's own word for it stands for in one thread: the same for the same
+    word, so that sending it again names nothing new, and no id that exists elsewhere.
+
+    All 128 bits come from the hash, which suits ratio samplers as well as random ones.
+    """
+    digest = hashlib.sha256(f"{thread}\n{ref}".encode()).digest()
+    return MessageId(str(uuid.UUID(bytes=digest[:16])))
 
 
 def actor_of(site: str, user: str) -> ActorId:

@@ -161,9 +161,11 @@ class Tokens:
             kind, _PASS.pack(kind, self.tag, _packed(claims.id), claims.issued, claims.expires)
         )
 
-    def blank(self, thread: ThreadId, actor: ActorId, now: float) -> tuple[MessageId, str]:
-        """A fresh message id of a thread, and its token."""
-        message, issued = MessageId(new_id(int(now * 1000))), int(now)
+    def blank(
+        self, thread: ThreadId, actor: ActorId, now: float, message: MessageId | None = None
+    ) -> tuple[MessageId, str]:
+        """A message id of a thread, a fresh one unless it is given, and its token."""
+        message, issued = message or MessageId(new_id(int(now * 1000))), int(now)
         claims = MessageClaims(thread, message, actor, issued, issued + MESSAGE_LIFE)
         return message, self.mint_message(claims)
 

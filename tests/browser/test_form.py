@@ -191,6 +191,50 @@ def test_an_element_has_its_own_reasons(chat: Chat, context: BrowserContext) -> 
     expect(thumbs.locator("[part=reason]")).to_have_text(["Old"])
 
 
+@pytest.mark.parametrize("on", ["tag", "element"])
+def test_a_score_and_a_better_answer(chat: Chat, context: BrowserContext, on: str) -> None:
+    """A form that asks for a score and a correction records them, shows them again, removes what is
+    emptied, and leaves alone what it does not ask for."""
+    fields = "score correction"
+    _, thumbs = chat.open(
+        context,
+        tag=f'data-fields="{fields}"' if on == "tag" else "",
+        **({"fields": fields} if on == "element" else {}),
+    )
+    press_down(thumbs)
+    expect(comment(thumbs)).to_have_count(0)
+    score = thumbs.get_by_role("spinbutton", name="Score, 1 to 5")
+    better = thumbs.get_by_role("textbox", name="A better answer")
+    score.fill("9")
+    send(thumbs)  # the browser says what is wrong
+    expect(form(thumbs)).to_be_visible()
+    score.fill("2")
+    better.fill("Mine.")
+    send(thumbs)
+    said(thumbs, "Thanks")
+    assert recorded(chat, thumbs) == {"thumb": "down", "score": 2, "correction": "Mine."}
+    thumb(thumbs, "more").click()
+    expect(better).to_have_value("Mine.")
+    score.fill("")
+    send(thumbs)
+    expect(form(thumbs)).to_have_count(0)
+    assert recorded(chat, thumbs) == {"thumb": "down", "correction": "Mine."}
+
+
+def test_the_form_opens_offline(chat: Chat, context: BrowserContext) -> None:
+    """The form is there before it is needed: a first thumb down without a network opens it."""
+    page, thumbs = chat.open(context)
+    page.wait_for_load_state("networkidle")
+    context.set_offline(True)
+    press_down(thumbs)
+    write(thumbs)
+    send(thumbs)
+    said(thumbs, "Saved, will be sent later")
+    context.set_offline(False)
+    said(thumbs, "Thanks")
+    assert recorded(chat, thumbs) == {"thumb": "down", "comment": WORDS}
+
+
 def test_a_refused_vote_is_undone_and_said_so(chat: Chat, context: BrowserContext) -> None:
     """The earlier vote is back, the text says that the change was undone, and nobody who was in
     the form is left nowhere."""

@@ -111,7 +111,7 @@ def test_captured_prompts_are_named_before_they_stand_there(
     site.embed('<div id="chat"></div>', 'data-propagate="/api/chat" data-user=".user"')
     page = site.open(context)
     page.wait_for_function("fetch.name !== 'fetch'")
-    until(page, lambda: site.proxy.journal.count("POST", "/v1/threads") == 1)
+    until(page, lambda: site.proxy.journal.count("POST", "/v1/events") == 1)
     page.wait_for_timeout(100)
     page.evaluate(f"({FETCH})('/api/chat')")
     page.evaluate("chat.innerHTML = '<p class=user>Q</p>'")

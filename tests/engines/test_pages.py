@@ -2,7 +2,7 @@
 
 from tests.engines.stage import Stage, marked
 from tests.engines.thumbs import THANKS, Thumbs
-from tests.engines.traffic import FEEDBACK
+from tests.engines.traffic import ASKED
 
 COUNT = "document.querySelectorAll('thumb-seal').length"
 # Two frames: the observer's own, and the one in which its work is done.
@@ -186,11 +186,11 @@ def test_votes_after_a_reload(stage: Stage) -> None:
     page = stage.open(body)
     Thumbs(page, "p:nth-of-type(2) thumb-seal").up()
     stage.holds(answers[1], thumb="up")
-    asked = len(stage.traffic.to(FEEDBACK))
+    asked = len(stage.traffic.wait(ASKED, 1))
     page.reload()
     for number, thumb in enumerate((None, "up", None), start=1):
         Thumbs(page, f"p:nth-of-type({number}) thumb-seal").shows(thumb)
-    assert len(stage.traffic.to(FEEDBACK)) <= asked + 1
+    assert len(stage.traffic.to(ASKED)) <= asked + 1
 
 
 def test_votes_from_another_browser(stage: Stage) -> None:

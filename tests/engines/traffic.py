@@ -16,8 +16,8 @@ from tests.doubles.serving import cut, wait_for_disconnect
 from tests.engines.page import PATIENCE
 
 EVENTS: Final = "/v1/events"
-THREADS: Final = "/v1/threads"
-FEEDBACK: Final = "/v1/feedback"
+#: A request there that brings no event: it opens a thread, or asks for votes.
+ASKED: Final = "/v1/ (no event)"
 Fault = Callable[[ASGIApp], ASGIApp]
 
 
@@ -96,7 +96,8 @@ class Traffic:
         if "sec-fetch-mode" not in headers:
             return await self._app(scope, receive, send)
         body = await _read(receive)
-        request = Request(scope["method"], scope["path"], headers, body, time.monotonic())
+        path = ASKED if scope["path"] == EVENTS and not _brings_events(body) else scope["path"]
+        request = Request(scope["method"], path, headers, body, time.monotonic())
         app = self._fault(request.path)(self._app)
         is_events = request.path == EVENTS
         self._note(is_events, lambda: self.requests.append(request))
@@ -199,6 +200,10 @@ def _no_fault(app: ASGIApp) -> ASGIApp:
 
 async def _ignore(message: Message) -> None:
     pass
+
+
+def _brings_events(body: bytes) -> bool:
+    return bool(json.loads(body)["events"]) if body else False
 
 
 async def _read(receive: Receive) -> bytes:

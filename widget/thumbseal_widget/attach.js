@@ -2,6 +2,8 @@ import { guard } from "./emitter.js";
 import { BUSY, BUSY_ATTRIBUTES, MARK } from "./marks.js";
 import { signal } from "./session.js";
 
+const MARKED = `[${MARK}]`;
+
 /**
  * Keeps thumbs in every marked message of a place, once its text is there. Inside the message: a
  * framework that removes its own node takes ours along.
@@ -14,14 +16,17 @@ export function attach(target) {
   /** @type {WeakSet<Element>} */
   const made = new WeakSet();
   let frame = 0;
-  const scan = () => {
-    frame = 0;
+  const remove = (/** @type {(thumbs: Element) => boolean} */ isOver) => {
     root.querySelectorAll("thumb-seal").forEach((thumbs) => {
-      if (made.has(thumbs) && !thumbs.closest(`[${MARK}]`)) {
+      if (made.has(thumbs) && isOver(thumbs)) {
         thumbs.remove();
       }
     });
-    root.querySelectorAll(`[${MARK}]`).forEach((message) => {
+  };
+  const scan = () => {
+    frame = 0;
+    remove((thumbs) => !thumbs.closest(MARKED));
+    root.querySelectorAll(MARKED).forEach((message) => {
       if (message.closest(scope) && !message.closest(BUSY)) {
         place(message, made);
       }
@@ -33,7 +38,7 @@ export function attach(target) {
   const stop = () => {
     observer.disconnect();
     cancelAnimationFrame(frame);
-    root.querySelectorAll("thumb-seal").forEach((thumbs) => made.has(thumbs) && thumbs.remove());
+    remove(() => true);
   };
   guard(() => {
     scan();

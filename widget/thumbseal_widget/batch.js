@@ -1,20 +1,36 @@
-/** @import { Item } from "./types.js" */
+/** @import { Batch, Item } from "./types.js" */
+import { listKeys, readRecord } from "./store.js";
+import { askingThread, entranceOf } from "./threads.js";
+import { listWanted } from "./votes.js";
 
 /** Browsers allow a page 64 KiB of keepalive requests at once. */
 const MAX_BYTES = 48_000;
 
 /**
- * The oldest events that fit one request: of one thread, and votes, which need no thread.
- * @param {Item[]} waiting
+ * What fits the next request: the oldest events of one thread, and votes, which need no thread.
+ * Without any, what a thread or an element needs to know.
  * @param {number} maxEvents
+ * @returns {Batch | undefined}
  */
-export function nextBatch(waiting, maxEvents) {
-  const thread = waiting.find((item) => item.thread)?.thread;
-  let bytes = 0;
-  return waiting
-    .filter((item) => !item.thread || item.thread == thread)
+export function nextBatch(maxEvents) {
+  /** @type {Item[]} */
+  const waiting = listKeys("q.")
+    .map(readRecord)
+    .filter((item) => item?.event);
+  const key = waiting.find((item) => item.thread)?.thread ?? askingThread() ?? "";
+  const body = { ...(key && entranceOf(key)), read: waiting[0] ? [] : listWanted() };
+  let bytes = sizeOf(body);
+  const items = waiting
+    .filter(({ thread = key }) => thread == key)
     .filter(({ event }, index) => {
-      bytes += new Blob([JSON.stringify(event)]).size;
+      bytes += sizeOf(event);
       return !index || (index < maxEvents && bytes < MAX_BYTES);
     });
+  const events = items.map((item) => item.event);
+  return key || items[0] || body.read[0] ? { key, items, body: { ...body, events } } : undefined;
+}
+
+/** @param {object} value */
+function sizeOf(value) {
+  return new Blob([JSON.stringify(value)]).size;
 }

@@ -31,4 +31,4 @@ function boot(rendered) {
   }
 }
 
-guard(() => boot(typeof settings == "undefined" ? {} : settings));
+guard(() => boot(settings));

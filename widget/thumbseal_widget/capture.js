@@ -1,5 +1,5 @@
 /** @import { Found, MessageHandle, Talk, Thread, Tools, Turn } from "./types.js" */
-import { isReference, stamp, tokenOf } from "./ids.js";
+import { stamp, threadOf, tokenOf } from "./ids.js";
 import { BUSY, BUSY_ATTRIBUTES, MARK } from "./marks.js";
 
 /** A text that has not changed for so long has come to its end. */
@@ -14,10 +14,9 @@ const SETTLED_MS = 1000;
  * @returns what gives the message that comes next, for a request that goes out before it is there
  */
 export function capture(tools, selector) {
-  const [options, signal, , tracked, , guard, subscribe, ...more] = tools;
-  const [readRecord, writeRecord, startThread] = more;
-  /** @param {string} token or a reference */
-  const resolve = (token) => (isReference(token) ? readRecord("b." + token)?.token : token);
+  const [options, signal, , tracked, , guard, readRecord, writeRecord, openThread] = tools;
+  /** Messages that were recorded before they had a token. @type {Map<string, MessageHandle>} */
+  const unbound = new Map();
   const { user } = options;
   /** When an element changed last, and what it says since. @type {WeakMap<Element, any>} */
   const texts = new WeakMap();
@@ -36,11 +35,24 @@ export function capture(tools, selector) {
     timer ||= setTimeout(() => guard(scan), SETTLED_MS);
   };
 
+  /** The token behind a reference, if there is one yet. @param {string} token */
+  const resolve = (token) => {
+    if (!threadOf(token)) {
+      return token;
+    }
+    const message = unbound.get(token) ?? thread.message(token);
+    if (!unbound.has(token)) {
+      unbound.set(token, message);
+      message.ready.then(look);
+    }
+    return message.token;
+  };
+
   /** @param {Talk} [next] */
   const turnTo = (next = { id: stamp().id, turns: [] }) => {
     talk = next;
     named = undefined;
-    thread = startThread({ id: talk.id });
+    thread = openThread({ id: talk.id });
   };
 
   /** What the page records itself is captured no more, nor after a reload. @param {string} role */
@@ -159,11 +171,8 @@ export function capture(tools, selector) {
     childList: true,
     subtree: true,
   });
-  // A message may be bound by now.
-  const unsubscribe = subscribe(look);
   signal.addEventListener("abort", () => {
     observer.disconnect();
-    unsubscribe();
     clearTimeout(timer);
   });
   place = location.pathname + location.search;

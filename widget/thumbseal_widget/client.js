@@ -1,11 +1,11 @@
 /** @import { Client, Feedback, MessageRef, Settings } from "./types.js" */
 import { guard, subscribe } from "./emitter.js";
 import { messageId, stamp, tokenOf } from "./ids.js";
-import { flush, leave, watchPage } from "./queue.js";
-import { begin, options } from "./session.js";
+import { enqueue, flush, leave, retry, schedule } from "./queue.js";
+import { begin, options, signal } from "./session.js";
 import { consent, dropOutdated } from "./store.js";
-import { identify, startThread } from "./threads.js";
-import { loadVote, vote, voteOn, watchVotes } from "./votes.js";
+import { identify, openThread } from "./thread.js";
+import { feedbackOn, hearVote, turnVote, wantVote } from "./votes.js";
 
 /**
  * What the page calls. Nothing in it throws or rejects. A page has one client.
@@ -18,7 +18,7 @@ export function createClient(settings) {
   const client = {
     q: { push: (call) => guard(() => call(client)) },
     ready: Promise.resolve().then(() => client),
-    openThread: (options) => startThread(Object(options)),
+    openThread: (options) => openThread(Object(options)),
     trackFeedback,
     getFeedback,
     identify: (id, props) => identify({ claimed_user: { id, ...props } }),
@@ -27,10 +27,11 @@ export function createClient(settings) {
     },
     consent: (given) => guard(() => consent(given)),
     flush,
-    on: (name, listener) => subscribe((heard, detail) => heard == name && listener(detail)),
+    on: subscribe,
     destroy() {
       leave();
       session.abort();
+      schedule();
       if (window.thumbseal == client) {
         delete window.thumbseal;
       }
@@ -38,8 +39,8 @@ export function createClient(settings) {
   };
   guard(() => {
     dropOutdated();
-    watchVotes();
     watchPage();
+    schedule();
   });
   return client;
 }
@@ -49,15 +50,28 @@ export function createClient(settings) {
  * @param {Feedback} feedback
  */
 export function trackFeedback(message, feedback) {
-  guard(() => vote(tokenOf(message), Object(feedback), stamp()));
+  guard(() => enqueue(turnVote(tokenOf(message), Object(feedback), stamp())));
 }
 
-/** @param {MessageRef} message */
+/**
+ * What this browser knows, else what the server says.
+ * @param {MessageRef} message
+ */
 export function getFeedback(message) {
   return guard(async () => {
     const token = tokenOf(message);
-    const known = () => voteOn(messageId(token))?.feedback ?? null;
-    const loading = loadVote(token);
-    return known() ?? (await loading, known());
+    const known = () => feedbackOn(messageId(token));
+    if (wantVote(token)) {
+      await (known() ? schedule() : flush());
+    }
+    return known();
   });
+}
+
+function watchPage() {
+  const show = () => (document.hidden ? leave() : retry());
+  document.addEventListener("visibilitychange", show, { signal });
+  addEventListener("pagehide", leave, { signal });
+  addEventListener("online", retry, { signal });
+  addEventListener("storage", hearVote, { signal });
 }

@@ -1,31 +1,26 @@
 /** @import { Detail, EventName } from "./types.js" */
 
-/** @type {Set<(name: any, detail: Detail) => void>} */
-const listeners = new Set();
+/** The browser's own events: a listener's error reaches neither us nor the others. */
+const bus = new EventTarget();
 
 /**
- * Hears of everything.
- * @param {(name: any, detail: Detail) => void} listener
+ * @param {EventName | "tracked"} name
+ * @param {(detail: any) => void} listener
+ * @param {AddEventListenerOptions} [options]
  * @returns {() => void} unsubscribes
  */
-export function subscribe(listener) {
-  listeners.add(listener);
-  return () => void listeners.delete(listener);
+export function subscribe(name, listener, options) {
+  const hear = (/** @type {any} */ { detail }) => listener(detail);
+  bus.addEventListener(name, hear, options);
+  return () => bus.removeEventListener(name, hear);
 }
 
 /**
- * One listener's error reaches neither us nor the others.
  * @param {EventName | "tracked"} name
  * @param {Detail} detail
  */
 export function emit(name, detail) {
-  for (const listener of listeners) {
-    try {
-      listener(name, detail);
-    } catch (error) {
-      reportError(error);
-    }
-  }
+  bus.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
 /**

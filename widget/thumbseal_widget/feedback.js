@@ -8,7 +8,12 @@
  */
 export function merge(current, patch) {
   const turned = current?.thumb && patch.thumb !== undefined && patch.thumb != current.thumb;
+  /** @type {any} */
   const merged = { ...current, ...(turned && { reasons: null, comment: null }), ...patch };
-  const kept = Object.entries(merged).filter(([, value]) => value != null);
-  return kept[0] ? Object.fromEntries(kept) : null;
+  for (const key in merged) {
+    if (merged[key] == null) {
+      delete merged[key];
+    }
+  }
+  return Object.keys(merged)[0] ? merged : null;
 }

@@ -24,8 +24,8 @@ export function randomHex() {
  */
 export function messageId(token) {
   const id = attempt(() => {
-    const payload = atob(token.split(".")[0].replace(/-/g, "+").replace(/_/g, "/"));
-    return hex(Uint8Array.from(payload, (char) => char.charCodeAt(0)).slice(25, 41));
+    const bytes = atob(token.slice(32, 56).replace(/-/g, "+").replace(/_/g, "/"));
+    return hex(Array.from(bytes.slice(1, 17), (char) => char.charCodeAt(0)));
   });
   return id ? id.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") : token;
 }
@@ -40,14 +40,15 @@ export function tokenOf(message) {
 }
 
 /**
- * References start with a sign that no token has.
+ * References start with a sign that no token has, and end with their thread's key.
  * @param {string} token
+ * @returns {string | undefined} that key, if the token is a reference
  */
-export function isReference(token) {
-  return token?.[0] == "~";
+export function threadOf(token) {
+  return token[0] == "~" ? token.slice(25) : undefined;
 }
 
-/** @param {Uint8Array} bytes */
+/** @param {ArrayLike<number>} bytes */
 function hex(bytes) {
   return Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join("");
 }

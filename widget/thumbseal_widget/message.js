@@ -1,44 +1,26 @@
-/** @import { Blank, MessageHandle } from "./types.js" */
-import { isReference, randomHex, stamp } from "./ids.js";
-import { readRecord } from "./store.js";
+/** @import { Blank, BoundMessage, MessageHandle } from "./types.js" */
+import { randomHex } from "./ids.js";
 
 /**
  * A message for the page, and the function that gives it its blank token. Until then events name
- * it by a reference that ends with its thread's key.
- * @param {string} key
+ * it by a reference.
+ * @param {string} ref
+ * @returns {BoundMessage}
  */
-export function createMessage(key) {
+export function createMessage(ref) {
   /** @type {(message: MessageHandle) => void} */
   let bound;
   /** @type {MessageHandle} */
   const message = {
     id: null,
     token: null,
-    ref: "~" + stamp().id + key,
+    ref,
     ready: new Promise((resolve) => {
       bound = resolve;
     }),
     headers: () => (message.id ? headersOf(/** @type {Blank} */ (message)) : {}),
   };
-  const bind = (/** @type {Blank} */ { id, token }) => bound(Object.assign(message, { id, token }));
-  return { message, bind };
-}
-
-/**
- * The key of the thread that a reference belongs to.
- * @param {string} ref
- */
-export function threadOf(ref) {
-  return ref.slice(25);
-}
-
-/**
- * Undefined while the reference is not bound.
- * @param {string} token or a reference
- * @returns {string | undefined}
- */
-export function resolveToken(token) {
-  return isReference(token) ? readRecord("b." + token)?.token : token;
+  return { message, bind: ({ id, token }) => bound(Object.assign(message, { id, token })) };
 }
 
 /**

@@ -1,13 +1,13 @@
-/** @import { Answer, Item, Result } from "./types.js" */
+/** @import { Answer, Batch, Item, Result } from "./types.js" */
 import { attempt } from "./attempt.js";
 import { nextBatch } from "./batch.js";
 import { emit, guard } from "./emitter.js";
-import { isReference, messageId } from "./ids.js";
-import { resolveToken, threadOf } from "./message.js";
+import { messageId } from "./ids.js";
 import { allowed, consented, options, signal } from "./session.js";
 import { dropRecord, listKeys, nameOf, readRecord, writeRecord } from "./store.js";
-import { grantOf, needThread, nextThread, openThread, takeGrant, wantOf } from "./threads.js";
+import { liveThread, takeGrant } from "./threads.js";
 import { MAX_PAUSE_MS, delay, post } from "./transport.js";
+import { learnVotes, settleVote } from "./votes.js";
 
 // Events wait here, on disk, until the server has answered each of them.
 
@@ -17,8 +17,6 @@ const MAX_STORED = 200;
 
 let failures = 0;
 let maxEvents = MAX_EVENTS;
-/** The thread whose token was renewed last: a second 401 is final. */
-let renewed = "";
 /** @type {Promise<unknown>} */
 let turn = Promise.resolve();
 /** @type {number | undefined} */
@@ -47,21 +45,12 @@ export function flush() {
 /** Sends at once: the page may be gone in a moment. */
 export function leave() {
   guard(() => {
-    const items = waiting();
-    return allowed && items[0] && !pauseLeft() && send(items, true);
+    const batch = nextBatch(maxEvents);
+    return allowed && batch?.items[0] && !pauseLeft() && send(batch, true);
   });
 }
 
-export function watchPage() {
-  const show = () => (document.hidden ? leave() : retry());
-  document.addEventListener("visibilitychange", show, { signal });
-  addEventListener("pagehide", leave, { signal });
-  addEventListener("online", retry, { signal });
-  signal.addEventListener("abort", () => clearTimeout(timer));
-  schedule();
-}
-
-function retry() {
+export function retry() {
   failures = 0;
   flush();
 }
@@ -74,28 +63,6 @@ export function schedule(ms) {
   }
 }
 
-/** What can be sent now. */
-function waiting() {
-  const items = listKeys("q.").map(readRecord).filter((item) => item?.event && isBound(item));
-  return nextBatch(items, maxEvents);
-}
-
-/**
- * Fills in tokens bound since the event was queued, and asks for those that are not.
- * @param {Item} item
- */
-function isBound({ event, thread }) {
-  let bound = !thread || !!grantOf(thread) || needThread(thread);
-  for (const field of ["message", "reply_to", "retry_of"]) {
-    const ref = /** @type {string} */ (event[field]);
-    event[field] = resolveToken(ref);
-    if (isReference(ref) && !event[field]) {
-      bound = needThread(threadOf(ref), ref);
-    }
-  }
-  return bound;
-}
-
 /** Milliseconds left of the pause that the server asked all tabs for. */
 function pauseLeft() {
   const left = readRecord("pause")?.until - Date.now();
@@ -103,20 +70,13 @@ function pauseLeft() {
 }
 
 async function drain() {
-  for (let held; !held && !signal.aborted;) {
-    const items = waiting();
-    const key = nextThread();
-    if (!items[0] && !key) {
+  for (let held; !held && !signal.aborted; ) {
+    const batch = nextBatch(maxEvents);
+    if (!batch) {
       break;
     }
-    held = pauseLeft() ? hold(items, pauseLeft()) : await (items[0] ? send(items) : open(key));
+    held = pauseLeft() ? hold(batch.items, pauseLeft()) : await send(batch);
   }
-}
-
-/** @param {any} key */
-async function open(key) {
-  const answer = await openThread(key);
-  return answer.retry && fail([], answer);
 }
 
 /**
@@ -130,88 +90,65 @@ function hold(items, ms) {
 }
 
 /**
- * @param {Item[]} items
+ * @param {Batch} batch
  * @param {boolean} [keepalive]
  * @returns {Promise<boolean>} whether to wait before the next
  */
-async function send(items, keepalive) {
-  const thread = items.find((item) => item.thread)?.thread ?? "";
-  const request = {
-    token: grantOf(thread)?.token,
-    want: wantOf(thread),
-    sent_at: Date.now(),
-    events: items.map((item) => item.event),
-  };
-  const answer = await post("/v1/events", request, keepalive);
-  if (answer.status == 401 && thread != renewed) {
-    renewed = thread;
-    const renewal = await openThread(thread);
-    return renewal.retry && fail(items, renewal);
-  }
-  return settleBatch(items, thread, answer);
-}
-
-/**
- * @param {Item[]} items
- * @param {string} thread
- * @param {Answer} answer
- */
-function settleBatch(items, thread, answer) {
-  const { status, body, retry } = answer;
-  const ok = status < 300;
-  if (retry || (ok && !body.results)) {
-    return fail(items, answer);
-  }
-  if (/400|413/.test(`${status}`) && items[1]) {
+async function send({ key, items, body }, keepalive) {
+  const thread = liveThread(key);
+  const { asks } = thread;
+  const since = Date.now();
+  thread.asks = false;
+  const answer = await post({ ...body, sent_at: since }, keepalive);
+  const { pause, results } = answer;
+  const code = answer.error?.code ?? `${answer.status}`;
+  if (/400|413/.test(`${answer.status}`) && items[1]) {
     maxEvents = 1;
     return false;
   }
-  if (ok) {
-    failures = 0;
+  if (results) {
     maxEvents = MAX_EVENTS;
-    renewed = "";
-    takeGrant(thread, body);
+    takeGrant(key, answer);
   }
-  const answered = items.filter((item, index) =>
-    close(item, ok ? body.results?.[index] : refusal(item, answer)),
+  // A thread that is refused takes no vote down with it.
+  const refusal = (/** @type {Item} */ { thread }) => ({
+    status: "rejected",
+    code,
+    retry: answer.retry || (!!key && !thread),
+  });
+  const closed = items.filter((item, index) =>
+    close(item, results ? results[index] : refusal(item), answer),
   );
-  return !answered[0] && fail(items, answer);
-}
-
-/**
- * What a refused request says of an event. A thread that is refused takes no vote down with it.
- * @param {Item} item
- * @param {Answer} answer
- * @returns {Result}
- */
-function refusal({ thread }, { status, body }) {
-  const code = body.error?.code ?? `${status}`;
-  return { status: "rejected", code, retry: status == 401 && !thread };
-}
-
-/**
- * @param {Item[]} items
- * @param {Answer} answer
- */
-function fail(items, answer) {
-  if (answer.pause) {
-    writeRecord("pause", { until: Date.now() + answer.pause });
+  const isStuck = !!items[0] && !closed[0];
+  // One more try at once: it may be that the server has just opened the thread.
+  if (answer.retry || (isStuck && failures)) {
+    thread.asks ||= asks;
+    if (pause) {
+      writeRecord("pause", { until: Date.now() + pause });
+    }
+    return hold(items, delay(failures++, pause));
   }
-  return hold(items, delay(failures++, answer));
+  failures = Number(isStuck);
+  learnVotes(body.read, since, answer.read);
+  if (!results && !items[0]) {
+    emit("error", { code });
+  }
+  return false;
 }
 
 /**
  * Lets go of an event that has its last answer, and tells whether it has.
  * @param {Item} item
  * @param {Result | undefined} result
+ * @param {Answer} answer
  */
-function close(item, result) {
+function close(item, result, { bound }) {
   const key = "q." + item.event.id;
   const final = result && !result.retry;
   // The other of two requests with the same event may have been answered already.
   if (final && readRecord(key)) {
     dropRecord(key);
-    report(result.status == "rejected" ? "error" : "sent", item, result.code);
+    report(result.status == "rejected" ? "error" : "sent", item, result.code, bound);
   }
   return final;
 }
@@ -219,8 +156,14 @@ function close(item, result) {
 /**
  * @param {"saved" | "sent" | "error"} name
  * @param {Item} item
- * @param {string} [code]
+ * @param {string} [code] why not
+ * @param {Answer["bound"]} [bound] what references in the event have come to mean
  */
-function report(name, { event, feedback }, code) {
-  emit(name, { event, feedback, message: event.message && messageId(event.message), code });
+function report(name, { event, feedback = null }, code, bound) {
+  const { message = "" } = event;
+  const id = bound?.[message]?.id ?? messageId(message);
+  if (event.type == "feedback" && name != "saved") {
+    settleVote(id, event.id, name == "sent" ? feedback : undefined);
+  }
+  emit(name, { event, feedback, message: id, code });
 }

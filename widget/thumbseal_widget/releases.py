@@ -29,6 +29,7 @@ _ENTRIES: Final = {
     "client.mjs": ["client"],
     # What few pages use; start.js imports it where they do.
     "watch.mjs": ["watch"],
+    # What only a page with thumbs uses; view.js fetches it ahead of need.
     "form.mjs": ["form"],
 }
 _EXPORTS: Final = {

@@ -5,7 +5,7 @@ import { guard, subscribe } from "./emitter.js";
 import { FILES } from "./files.js";
 import { allowed, options, quiet, signal } from "./session.js";
 import { readRecord, writeRecord } from "./store.js";
-import { startThread } from "./threads.js";
+import { openThread } from "./thread.js";
 
 /**
  * A client that also watches the page, as its settings say.
@@ -16,12 +16,10 @@ export function start(settings) {
   if (options.user || options.assistant || options.propagate) {
     /** @type {Tools[3]} */
     const tracked = {};
-    const unsubscribe = subscribe((name, { role = "", handle }) => {
-      if (name == "tracked") {
-        tracked[role] = handle;
-      }
-    });
-    signal.addEventListener("abort", unsubscribe);
+    const note = (/** @type {any} */ { role, handle }) => {
+      tracked[role] = handle;
+    };
+    subscribe("tracked", note, { signal });
     guard(async () => {
       const { watch } = await import(options.server + FILES + "watch.mjs");
       /** @type {Tools} */
@@ -32,10 +30,9 @@ export function start(settings) {
         tracked,
         () => allowed,
         guard,
-        subscribe,
         readRecord,
         writeRecord,
-        startThread,
+        openThread,
       ];
       watch(tools);
     });

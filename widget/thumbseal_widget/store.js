@@ -24,8 +24,7 @@ function disk() {
 /** @param {string} key */
 export function readRecord(key) {
   const name = nameOf(key);
-  const text = memory[name] ?? attempt(disk)?.[name];
-  return text && attempt(() => JSON.parse(text));
+  return attempt(() => JSON.parse(memory[name] ?? disk()[name]));
 }
 
 /**
@@ -44,7 +43,7 @@ export function writeRecord(key, value, volatile) {
 /** @param {string} name */
 function keep(name) {
   attempt(() => {
-    disk().setItem(name, memory[name]);
+    disk()[name] = memory[name];
     delete memory[name];
   });
 }
@@ -53,7 +52,7 @@ function keep(name) {
 export function dropRecord(key) {
   const name = nameOf(key);
   delete memory[name];
-  attempt(() => disk().removeItem(name));
+  attempt(() => delete disk()[name]);
 }
 
 /**
@@ -61,8 +60,7 @@ export function dropRecord(key) {
  * @param {string} kind
  */
 export function listKeys(kind) {
-  const stored = Object.keys(attempt(disk) ?? {});
-  return [...stored, ...Object.keys(memory)]
+  return Object.keys({ ...attempt(disk), ...memory })
     .filter((name) => name.startsWith(nameOf(kind)))
     .map((name) => name.slice(nameOf("").length))
     .sort();

@@ -1,11 +1,11 @@
 const CSS = `\
 :host{display:inline-block;max-width:100%}\
 :host(:not([message])),[hidden]{display:none!important}\
-div{--pad:calc(6px*var(--thumbseal-density,1));display:grid;\
-grid:auto/auto auto auto minmax(0,1fr);align-items:center;gap:var(--thumbseal-gap,4px);\
+div{--pad:calc(6px*var(--thumbseal-density,1));\
 font:var(--thumbseal-font,inherit);color:var(--thumbseal-color,inherit)}\
-button{all:unset;padding:var(--pad);border-radius:var(--thumbseal-radius,8px);cursor:pointer;\
-fill:none}\
+button{all:unset;display:inline-block;vertical-align:middle;padding:var(--pad);\
+margin-inline-end:var(--thumbseal-gap,4px);border-radius:var(--thumbseal-radius,8px);\
+cursor:pointer;fill:none}\
 button:hover,[aria-pressed=true],[aria-expanded=true]{background:var(--thumbseal-hover,\
 rgb(128 128 128/.2))}\
 [aria-pressed=true]{color:var(--thumbseal-active,inherit);fill:currentColor}\

@@ -1,32 +1,44 @@
-/** @import { Blank, Event, LiveThread, ThreadOptions } from "./types.js" */
+/** @import { Event, LiveThread, Metadata, Thread, ThreadOptions } from "./types.js" */
 import { emit, guard } from "./emitter.js";
 import { stamp, tokenOf } from "./ids.js";
 import { createMessage } from "./message.js";
 import { enqueue, schedule } from "./queue.js";
-import { readRecord, writeRecord } from "./store.js";
-import { grantOf } from "./threads.js";
+import { NAMED, grantOf, live, liveThread } from "./threads.js";
 import { bindVote } from "./votes.js";
 
-/** How many blank message tokens a thread likes to have at hand. */
-const BLANKS = 8;
-/** The server refuses a request that wants more. */
-const MAX_WANT = 32;
+/** @type {Metadata | undefined} */
+let claim;
+
+/** @param {ThreadOptions} options */
+export function openThread({ id, tags, metadata }) {
+  const key = id ? NAMED + id : stamp().id;
+  const made = liveThread(key);
+  return (made.thread ??= createThread(key, made, {
+    tags,
+    metadata: claim ? { ...metadata, ...claim } : metadata,
+  }));
+}
+
+/** @param {Metadata} claimed metadata for the threads of now and later */
+export function identify(claimed) {
+  claim = claimed;
+  live.forEach(({ describe }) => describe?.(claimed));
+}
 
 /**
  * One conversation. What the page calls returns at once; the queue does the rest.
  * @param {string} key
+ * @param {LiveThread} made
  * @param {ThreadOptions} details said with the first event: a thread nobody uses is not recorded
- * @returns {LiveThread}
+ * @returns {Thread}
  */
-export function createThread(key, details) {
-  /** @type {Blank[]} */
-  let blanks = [];
-  /** What waits for a blank, by reference. @type {Map<string, (blank: Blank) => void>} */
-  const unbound = new Map();
+function createThread(key, made, details) {
   let used = false;
-  let asked = false;
-  /** @type {() => void} */
-  let opened;
+
+  const ask = () => {
+    made.asks = true;
+    schedule();
+  };
 
   /**
    * @param {Event["type"]} type
@@ -46,90 +58,66 @@ export function createThread(key, details) {
     }
   };
 
-  /** @type {LiveThread} */
-  const live = {
-    thread: {
-      get id() {
-        return grantOf(key)?.id ?? null;
-      },
-      get token() {
-        return grantOf(key)?.token ?? null;
-      },
-      ready: new Promise((resolve) => {
-        opened = () => resolve(live.thread);
-      }),
-      message() {
-        const { message, bind } = createMessage(key);
-        const blank = grantOf(key) && blanks.shift();
-        if (blank) {
-          bindVote(message.ref, blank.id);
-          bind(blank);
-        } else {
-          unbound.set(message.ref, bind);
-          schedule();
-        }
-        return message;
-      },
-      trackMessage(fields, captured) {
-        const {
-          role,
-          message = live.thread.message(),
-          replyTo,
-          retryOf,
-          toolCalls,
-          toolCallId,
-          ...rest
-        } = Object(fields);
-        if (!captured) {
-          emit("tracked", { role, handle: message });
-        }
-        record("message", {
-          role,
-          content: null,
-          ...rest,
-          tool_calls: toolCalls,
-          tool_call_id: toolCallId,
-          message: tokenOf(message),
-          reply_to: tokenOf(replyTo),
-          retry_of: tokenOf(retryOf),
-        });
-        return message;
-      },
-      trackEvent: (name, metadata) => record("custom", { name, metadata }),
-      tag: (tags) => record("thread", { tags }),
-    },
-    take(more, anew) {
-      asked ||= !!more;
-      blanks = anew ? (more ?? []) : blanks.concat(more ?? []);
-      if (grantOf(key)) {
-        opened();
-      }
-      for (const [ref, bind] of unbound) {
-        // Another tab may have bound it, to send what this one left.
-        const blank = readRecord("b." + ref) ?? blanks.shift();
-        if (blank) {
-          unbound.delete(ref);
-          writeRecord("b." + ref, blank);
-          bindVote(ref, blank.id);
-          bind(blank);
-        }
-      }
-    },
-    need(ref) {
-      if (!ref) {
-        asked = false;
-      } else if (!unbound.has(ref)) {
-        unbound.set(ref, () => {});
-      }
-    },
-    needs: () => !live.refused && (!asked || !!unbound.size),
-    want: () => Math.min(MAX_WANT, Math.max(0, BLANKS + unbound.size - blanks.length)),
-    describe(metadata) {
-      details = { ...details, metadata: { ...details.metadata, ...metadata } };
-      if (used) {
-        announce();
-      }
-    },
+  made.describe = (metadata) => {
+    details = { ...details, metadata: { ...details.metadata, ...metadata } };
+    if (used) {
+      announce();
+    }
   };
-  return live;
+
+  /** @type {Thread} */
+  const thread = {
+    get id() {
+      return grantOf(key)?.id ?? null;
+    },
+    get token() {
+      return grantOf(key)?.token ?? null;
+    },
+    ready: new Promise((resolve) => {
+      made.opened = () => resolve(thread);
+    }),
+    message(named = "") {
+      const ref = named || "~" + stamp().id + key;
+      const waiting = made.unbound.get(ref) ?? createMessage(ref);
+      const blank = !named && grantOf(key) && made.blanks.shift();
+      if (blank) {
+        bindVote(ref, blank.id);
+        waiting.bind(blank);
+      } else {
+        made.unbound.set(ref, waiting);
+        ask();
+      }
+      return waiting.message;
+    },
+    trackMessage(given, captured) {
+      const fields = { content: null, ...Object(given) };
+      const message = (fields.message ??= thread.message());
+      const { role } = fields;
+      if (!captured) {
+        emit("tracked", { role, handle: message });
+      }
+      record("message", wired(fields));
+      return message;
+    },
+    trackEvent: (name, metadata) => record("custom", { name, metadata }),
+    tag: (tags) => record("thread", { tags }),
+  };
+  if (grantOf(key)) {
+    made.opened?.();
+  }
+  ask();
+  return thread;
+}
+
+/**
+ * What the page says, as the server spells it: names in snake case, messages by their tokens.
+ * @param {object} fields
+ */
+function wired(fields) {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name.replace(/[A-Z]/g, (letter) => "_" + letter.toLowerCase()),
+      value?.ref ? tokenOf(value) : value,
+    ]),
+  );
 }

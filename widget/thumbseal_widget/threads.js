@@ -1,60 +1,29 @@
-/** @import { Answer, LiveThread, Metadata, ThreadGrant, ThreadOptions } from "./types.js" */
-import { emit } from "./emitter.js";
-import { stamp } from "./ids.js";
-import { schedule } from "./queue.js";
+/** @import { Answer, LiveThread, ThreadGrant } from "./types.js" */
 import { options } from "./session.js";
 import { readRecord, writeRecord } from "./store.js";
-import { createThread } from "./thread.js";
-import { post } from "./transport.js";
+import { bindVote } from "./votes.js";
 
 /** Marks a key as the page's own id; other keys belong to threads that the page did not name. */
-const NAMED = "=";
+export const NAMED = "=";
+/** The server takes no more at once. */
+const MAX_REFS = 50;
+/** How many blank message tokens to ask for, and how few to be content with. */
+const BLANKS = 8;
+const FEW = 4;
 
 /** This tab's threads; the tokens in the store are every tab's. @type {Map<string, LiveThread>} */
-const live = new Map();
-/** @type {Metadata | undefined} */
-let claim;
-
-/** @param {ThreadOptions} options */
-export function startThread({ id, tags, metadata }) {
-  const key = id ? NAMED + id : stamp().id;
-  return liveThread(key, { tags, metadata: claim ? { ...metadata, ...claim } : metadata }).thread;
-}
+export const live = new Map();
 
 /**
  * @param {string} key
- * @param {ThreadOptions} [details]
+ * @returns {LiveThread}
  */
-function liveThread(key, details = {}) {
-  let made = live.get(key);
-  if (!made) {
-    made = createThread(key, details);
-    live.set(key, made);
-    made.take();
-    schedule();
-  }
+export function liveThread(key) {
+  // A page may have put names like these into `Object.prototype`.
+  const fresh = /** @type {any} */ ({ __proto__: null, blanks: [], unbound: new Map() });
+  const made = live.get(key) ?? fresh;
+  live.set(key, made);
   return made;
-}
-
-/**
- * A thread that events wait for, perhaps another page's: it is to be opened, the message bound.
- * @param {string} key
- * @param {string} [ref]
- */
-export function needThread(key, ref) {
-  liveThread(key).need(ref);
-}
-
-/** The thread to open next, after what other tabs have bound. */
-export function nextThread() {
-  live.forEach((thread) => thread.take());
-  return [...live].find(([, thread]) => thread.needs())?.[0];
-}
-
-/** @param {Metadata} claimed metadata for the threads of now and later */
-export function identify(claimed) {
-  claim = claimed;
-  live.forEach((thread) => thread.describe(claimed));
 }
 
 /**
@@ -65,50 +34,46 @@ export function grantOf(key) {
   return readRecord("t." + key);
 }
 
-/**
- * How many blanks this tab needs of a thread, which may be another tab's.
- * @param {string} key
- */
-export function wantOf(key) {
-  return live.get(key)?.want() ?? 0;
+/** The key of a thread that needs something of the server. */
+export function askingThread() {
+  return [...live].find(([, { asks }]) => asks)?.[0];
 }
 
 /**
- * Resumes the thread, else opens it as the actor of an earlier one, else as a new actor.
+ * What to say of a thread so that the server lets us speak in it: it resumes the thread, else opens
+ * it as the actor of an earlier one, else as a new actor.
  * @param {string} key
- * @returns {Promise<Answer>}
  */
-export async function openThread(key) {
+export function entranceOf(key) {
+  const { blanks, unbound } = liveThread(key);
   const id = key[0] == NAMED ? key.slice(1) : undefined;
-  const thread = grantOf(key)?.token;
-  const from = readRecord("from")?.token;
-  const ways = [thread && { thread }, from && { id, from }, { id }].filter(Boolean);
-  let answer;
-  do {
-    answer = await post("/v1/threads", { site: options.site, want: wantOf(key), ...ways.shift() });
-  } while (answer.status == 401 && ways[0]);
-  if (answer.status < 300) {
-    takeGrant(key, answer.body);
-  }
-  const made = live.get(key);
-  if (made) {
-    made.refused = !answer.retry && !answer.body.messages?.[0] && !!made.want();
-  }
-  if (answer.status >= 300 && !answer.retry) {
-    emit("error", { code: answer.body.error?.code ?? "" + answer.status });
-  }
-  return answer;
+  const [thread, from] = ["t." + key, "from"].map((name) => readRecord(name)?.token);
+  return {
+    open: { site: options.site, id, thread, from },
+    want: blanks.length < FEW ? BLANKS : 0,
+    refs: [...unbound.keys()].slice(0, MAX_REFS),
+  };
 }
 
 /**
  * @param {string} key
- * @param {Answer["body"]} body
+ * @param {Answer} answer
  */
-export function takeGrant(key, { thread, messages = [] }) {
-  const anew = !!thread && thread.id != grantOf(key)?.id;
+export function takeGrant(key, { thread, messages = [], bound = {} }) {
+  const made = liveThread(key);
   if (thread) {
+    // The tokens of a thread that could not be resumed are worthless.
+    made.blanks = thread.id == grantOf(key)?.id ? made.blanks : [];
     writeRecord("t." + key, thread);
     writeRecord("from", thread);
   }
-  live.get(key)?.take(messages, anew);
+  made.blanks.push(...messages);
+  made.opened?.();
+  for (const [ref, blank] of Object.entries(bound)) {
+    bindVote(ref, blank.id);
+    made.unbound.get(ref)?.bind(blank);
+    made.unbound.delete(ref);
+    // There may be more than one request can name.
+    made.asks ||= !!made.unbound.size;
+  }
 }

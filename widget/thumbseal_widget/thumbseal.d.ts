@@ -19,6 +19,8 @@ export interface ThumbSealAttributes {
   comment?: string;
   /** Reasons in place of the site's, separated by bars. */
   reasons?: string;
+  /** What the form asks for, of `comment`, `score` and `correction`; `comment` if it does not say. */
+  fields?: string;
   disabled?: boolean | "";
   lang?: string;
 }
@@ -34,6 +36,8 @@ export interface ThumbSealDetail {
   /** In `thumbseal-change` from the form. */
   reasons?: string[] | null;
   comment?: string | null;
+  score?: number | null;
+  correction?: string | null;
   /** In `thumbseal-error`: why. */
   code?: string;
 }
@@ -54,12 +58,13 @@ export interface Settings {
   consent?: "required" | string;
   gpc?: "respect" | "ignore" | string;
   persist?: "local" | "session" | "none" | string;
-  theme?: string;
   beforeSend?: (event: Event) => Event | null | undefined;
   /** After which thumb the form opens: `down` unless it says `up`, `always` or `never`. */
   comment?: string;
   /** Reasons in place of the policy's, separated by bars. */
   reasons?: string;
+  /** What the form asks for, of `comment`, `score` and `correction`. */
+  fields?: string;
   /** A language in place of the page's. */
   lang?: string;
 }
@@ -144,8 +149,9 @@ export interface Thread {
   readonly id: string | null;
   readonly token: string | null;
   readonly ready: Promise<Thread>;
-  /** A message whose id the backend may know before its content exists, as of a streamed answer. */
-  message(): MessageHandle;
+  /** A message whose id the backend may know before its content exists, as of a streamed answer.
+   * With the `ref` of an earlier one: that message. */
+  message(ref?: string): MessageHandle;
   trackMessage(fields: MessageFields, captured?: boolean): MessageHandle;
   trackEvent(name: string, metadata?: Metadata): void;
   /** Replaces the thread's tags. */

@@ -12,14 +12,13 @@ const TRANSIENT = /408|425|429|5../;
 /**
  * Posts JSON as text/plain, so that no preflight is needed. The answer is always read: an unread
  * one keeps using up the browser's keepalive budget. Never rejects.
- * @param {string} path
  * @param {object} data
  * @param {boolean} [keepalive] the page may be gone before the answer
  * @returns {Promise<Answer>}
  */
-export async function post(path, data, keepalive) {
+export async function post(data, keepalive) {
   try {
-    const response = await fetch(options.server + path, {
+    const response = await fetch(options.server + "/v1/events", {
       method: "POST",
       // A text may have been cut inside a pair of surrogates.
       body: JSON.stringify(data, (_, value) => value?.toWellFormed?.() ?? value),
@@ -30,24 +29,23 @@ export async function post(path, data, keepalive) {
     const { status, headers } = response;
     const text = await response.text();
     const body = Object(attempt(() => JSON.parse(text)));
-    const retry = TRANSIENT.test(`${status}`) || body.error?.retry;
     return {
+      ...body,
       status,
-      body,
-      retry,
+      retry: TRANSIENT.test(`${status}`) || (body.error?.retry ?? (status < 300 && !body.results)),
       pause: Math.min(Number(headers.get("retry-after")) * 1000 || 0, MAX_PAUSE_MS),
     };
   } catch {
-    return { status: 0, body: {}, retry: true, pause: 0 };
+    return { status: 0, retry: true, pause: 0 };
   }
 }
 
 /**
  * Back-off with jitter, or what the server asked for and a little more.
  * @param {number} failures so far
- * @param {Answer} answer
+ * @param {number} pause
  * @returns {number} milliseconds
  */
-export function delay(failures, { pause }) {
+export function delay(failures, pause) {
   return pause + (0.5 + Math.random()) * Math.min(2 ** failures * 500, MAX_DELAY_MS);
 }

@@ -8,6 +8,8 @@ export type Strings = typeof import("./strings.js").english & Partial<FormString
 
 export interface FormStrings {
   comment: string;
+  score: string;
+  correction: string;
   send: string;
   cancel: string;
 }
@@ -39,8 +41,15 @@ export interface Item {
   feedback?: Feedback | null;
 }
 
+/** What one request holds; its thread's key is empty where it needs none. */
+export interface Batch {
+  key: string;
+  items: Item[];
+  body: { read: string[]; events: Event[] };
+}
+
 export interface Result {
-  status: "accepted" | "duplicate" | "rejected";
+  status: string;
   code?: string;
   field?: string;
   retry?: boolean;
@@ -53,12 +62,13 @@ export interface Answer {
   retry: boolean;
   /** Milliseconds that the server asks to wait, or 0. */
   pause: number;
-  body: {
-    results?: Result[];
-    messages?: any[];
-    thread?: ThreadGrant;
-    error?: { code?: string; retry?: boolean };
-  };
+  results?: Result[];
+  messages?: Blank[];
+  /** Tokens of messages by their references. */
+  bound?: Record<string, Blank>;
+  read?: { id?: string; feedback?: Feedback | null }[];
+  thread?: ThreadGrant;
+  error?: { code?: string; retry?: boolean };
 }
 
 /** The vote on one message as this browser knows it. */
@@ -71,21 +81,24 @@ export interface VoteRecord {
   at?: number;
 }
 
-/** A thread and what the queue does with it. */
+/** A message, and what gives it its token. */
+export interface BoundMessage {
+  message: MessageHandle;
+  bind(blank: Blank): void;
+}
+
+/** What this tab has and needs of a thread. */
 export interface LiveThread {
-  thread: Thread;
-  /** Whether the server gave no blank when asked: it is not asked again. */
-  refused?: boolean;
-  /**
-   * Binds what waits. `anew`: the old thread could not be resumed, so its blanks are worthless.
-   */
-  take(blanks?: Blank[], anew?: boolean): void;
-  /** The thread is to be opened, or a message of another page bound, too. */
-  need(ref?: string): void;
-  needs(): boolean;
-  want(): number;
+  /** The one that the page uses; a thread whose events another page left has none. */
+  thread?: Thread;
+  blanks: Blank[];
+  /** What waits for a token, by reference. */
+  unbound: Map<string, BoundMessage>;
+  /** Whether the server is to be asked for tokens. */
+  asks?: boolean;
+  opened?(): void;
   /** Merged into the thread at once, or with its first event. */
-  describe(metadata: Metadata): void;
+  describe?(metadata: Metadata): void;
 }
 
 /** Versions of one text in the page, and the message (token or reference) of each. */
@@ -108,10 +121,9 @@ export type Tools = [
   tracked: Record<string, MessageHandle | undefined>,
   isAllowed: () => boolean,
   guard: typeof import("./emitter.js").guard,
-  subscribe: typeof import("./emitter.js").subscribe,
   readRecord: typeof import("./store.js").readRecord,
   writeRecord: typeof import("./store.js").writeRecord,
-  startThread: typeof import("./threads.js").startThread,
+  openThread: typeof import("./thread.js").openThread,
 ];
 
 /** A conversation captured from the page. */
@@ -126,5 +138,5 @@ declare global {
     globalPrivacyControl?: boolean;
   }
   /** The parameter of the joined function that surrounds boot.js. */
-  const settings: Settings | undefined;
+  const settings: Settings;
 }

@@ -4,7 +4,7 @@ Every body is JSON as ``text/plain``, every token lies inside it, so a browser n
 (no preflight). A 202 is sent when the events are on disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -17,13 +17,14 @@ from starlette.routing import Route
 from thumbseal import events
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import BadRequest, TokenError, TooLarge, Unauthorized, UnsupportedBody
-from thumbseal.events import BadEvent, Envelope, Feedback, Opening, Opinion
+from thumbseal.events import BadEvent, Entrance, Envelope, Feedback, Opening, Opinion, refs_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.keys import Kind
 from thumbseal.log import Draft, Log, Verdict
-from thumbseal.tokens import MessageClaims, ThreadClaims
+from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
 from thumbseal.web.judging import Authority, barred, judge
+from thumbseal.web.opening import Entered
 from thumbseal.web.sites import ServedSite, Sites
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -46,14 +47,6 @@ class OpenedAnswer(Struct, frozen=True):
     policy: Policy
 
 
-class RecordedAnswer(Struct, frozen=True):
-    """The answer of ``POST /v1/events``: a verdict for each event, in order."""
-
-    results: list[Verdict]
-    messages: list[opening.Blank]
-    thread: opening.Opened | UnsetType = UNSET
-
-
 class StateOf(Struct, frozen=True):
     """The state of one message's feedback; None where the actor never gave any."""
 
@@ -71,6 +64,17 @@ class StatesAnswer(Struct, frozen=True):
     """The answer of ``POST /v1/feedback``, in the order asked."""
 
     messages: list[StateOf | Unreadable]
+
+
+class RecordedAnswer(Struct, frozen=True):
+    """The answer of ``POST /v1/events``: a verdict for each event, in order; fresh message tokens,
+    those of the page's own names, a new thread token, and the feedback that was asked for."""
+
+    results: list[Verdict]
+    messages: list[opening.Blank]
+    bound: dict[str, opening.Blank] | UnsetType = UNSET
+    thread: opening.Opened | UnsetType = UNSET
+    read: list[StateOf | Unreadable] | UnsetType = UNSET
 
 
 class Ingest:
@@ -110,36 +114,30 @@ class Ingest:
         authority = self._authority(request, envelope, entries)
         judged = [_judged(entry, authority) for entry in entries]
         drafts = [draft for draft in judged if isinstance(draft, Draft)]
-        site, now = authority.site, authority.now
-        stored = iter(await self._log.append(site.name, drafts, authority.received_at))
+        stored = iter(await self._log.append(authority.site.name, drafts, authority.received_at))
         results = [next(stored) if isinstance(each, Draft) else each for each in judged]
-        claims = authority.thread
-        return _json(
-            RecordedAnswer(
-                results,
-                opening.blanks(site, claims, envelope.want, now) if claims else [],
-                _renewal(site, claims, now),
-            ),
-            202,
-        )
+        read = await self._states(request, envelope.read) if envelope.read else UNSET
+        return _json(_answer(envelope, entries, authority, results, read), 202)
 
     async def read_back(self, request: Request) -> Response:
         """``POST /v1/feedback``: what the tokens' actors think of their messages now."""
         asked = events.parse_body(await _body(request), events.QUESTION)
-        read = [self._message(request, token) for token in asked.messages]
+        return _json(StatesAnswer(await self._states(request, asked.messages)))
+
+    async def _states(self, request: Request, tokens: Sequence[str]) -> list[StateOf | Unreadable]:
+        read = [self._message(request, token) for token in tokens]
         known = [pair for pair in read if pair is not None]
         states: dict[tuple[str, str], Opinion] = {}
         for (site, thread, actor), _ in groupby(sorted(known, key=_whose), key=_whose):
             votes = await self._log.votes(site, thread, actor)
             ratings = fold(votes, Conversation(thread)).ratings
             states |= {key: rating.opinion for key, rating in ratings.items()}
-        answer = [
+        return [
             Unreadable()
             if pair is None
             else StateOf(pair[1].message, states.get((pair[1].message, pair[1].actor)))
             for pair in read
         ]
-        return _json(StatesAnswer(answer))
 
     def _admit(self, request: Request, site: ServedSite, now: float) -> bool:
         """Whether the caller is the site's backend; a page must come from the right origin."""
@@ -161,22 +159,32 @@ class Ingest:
     def _authority(
         self, request: Request, envelope: Envelope, entries: list[events.AnyEntry | Verdict]
     ) -> Authority:
+        now = self._clock()
+        if envelope.open:
+            return self._entered(request, envelope, envelope.open, now)
         votes = [entry.message for entry in entries if isinstance(entry, Feedback)]
-        tokens = votes if envelope.token is None else [envelope.token]
+        tokens = [*votes, *envelope.read] if envelope.token is None else [envelope.token]
         if not tokens:
             raise BadRequest("Send the thread's token beside the events.", field="token")
-        site, now = self._sites.of_tokens(tokens), self._clock()
+        site = self._sites.of_tokens(tokens)
         backend = self._admit(request, site, now)
-        claims = None if envelope.token is None else self._thread(site, envelope.token, now)
-        return Authority(site, claims, self._log.barriers, backend, now, envelope.sent_at)
+        barriers = self._log.barriers
+        if envelope.token is None:
+            return Authority(site, None, barriers, backend, now, envelope.sent_at)
+        claims = opening.read_live(site, envelope.token, barriers, now)
+        entered = Entered(claims, opening.renewal(claims, now))
+        return Authority(site, entered, barriers, backend, now, envelope.sent_at)
 
-    def _thread(self, site: ServedSite, token: str, now: float) -> ThreadClaims:
-        try:
-            claims = site.tokens.read_thread(token, now)
-        except TokenError:
-            raise Unauthorized from None
-        opening.check_barriers(site, claims, self._log.barriers)
-        return claims
+    def _entered(
+        self, request: Request, envelope: Envelope, entrance: Entrance, now: float
+    ) -> Authority:
+        """Whatever the page's tokens are good for, it gets a thread that it can go on with."""
+        if envelope.token is not None:
+            raise BadRequest("Send `token` or `open`, not both.", field="token")
+        site, barriers = self._sites.named(entrance.site), self._log.barriers
+        backend = self._admit(request, site, now)
+        entered = opening.enter(site, entrance, barriers, now)
+        return Authority(site, entered, barriers, backend, now, envelope.sent_at)
 
     def _message(self, request: Request, token: str) -> tuple[str, MessageClaims] | None:
         try:
@@ -218,15 +226,28 @@ def _judged(entry: events.AnyEntry | Verdict, authority: Authority) -> Draft | V
     try:
         return judge(entry, authority)
     except BadEvent as error:
-        return Verdict("rejected", error.code, error.field)
+        return Verdict("rejected", error.code, error.field, error.retry)
 
 
-def _renewal(
-    site: ServedSite, claims: ThreadClaims | None, now: float
-) -> opening.Opened | UnsetType:
-    if claims is None or not opening.wants_renewal(claims, now):
-        return UNSET
-    return opening.opened(site, opening.renewed(claims, now))
+def _answer(
+    envelope: Envelope,
+    entries: Sequence[events.AnyEntry | Verdict],
+    authority: Authority,
+    results: list[Verdict],
+    read: list[StateOf | Unreadable] | UnsetType,
+) -> RecordedAnswer:
+    site, entered, now = authority.site, authority.entered, authority.now
+    if entered is None:
+        return RecordedAnswer(results, [], read=read)
+    named = (ref for entry in entries if not isinstance(entry, Verdict) for ref in refs_in(entry))
+    refs = dict.fromkeys([*envelope.refs, *named])
+    return RecordedAnswer(
+        results,
+        opening.blanks(site, entered.claims, envelope.want, now),
+        opening.bound(site, entered.claims, refs, now) if refs else UNSET,
+        opening.opened(site, entered.fresh) if entered.fresh else UNSET,
+        read,
+    )
 
 
 def _whose(pair: tuple[str, MessageClaims]) -> tuple[str, ThreadId, ActorId]:

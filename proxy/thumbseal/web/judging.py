@@ -5,22 +5,32 @@ from msgspec import Struct, structs
 from thumbseal import events
 from thumbseal.errors import TokenError
 from thumbseal.events import AnyEntry, BadEvent, Feedback, Message, Source
-from thumbseal.ids import ThreadId
+from thumbseal.ids import ThreadId, named_message
 from thumbseal.log import Barriers, Draft
 from thumbseal.tokens import MessageClaims, ThreadClaims
+from thumbseal.web.opening import Entered
 from thumbseal.web.sites import ServedSite
 
 
 class Authority(Struct, frozen=True):
-    """On whose word the events of a request are taken: of a ``thread`` token, of a backend token
-    (``backend``), or of message tokens alone. Times in ms, ``now`` in seconds."""
+    """On whose word the events of a request are taken: of a thread token (``entered``), of a
+    backend token (``backend``), or of message tokens alone. Times in ms, ``now`` in seconds."""
 
     site: ServedSite
-    thread: ThreadClaims | None
+    entered: Entered | None
     barriers: Barriers
     backend: bool
     now: float
     sent_at: int
+
+    @property
+    def thread(self) -> ThreadClaims | None:
+        return self.entered.claims if self.entered else None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the page does not know yet in which thread it speaks."""
+        return self.entered is not None and self.entered.moved
 
     def source(self, thread: ThreadId) -> Source:
         """Who speaks in this thread. What an app signed for one thread counts in that one only."""
@@ -34,11 +44,20 @@ class Authority(Struct, frozen=True):
         return int(self.now * 1000)
 
 
+class Moved(BadEvent):
+    """The event may be sent again once the page has kept the token in the same answer. Recorded
+    at once, and the answer lost, it would come again in yet another thread."""
+
+    def __init__(self) -> None:
+        super().__init__("thread_opened", "open", retry=True)
+
+
 def judge(entry: AnyEntry, authority: Authority) -> Draft:
     """The event with ids in the place of its tokens, ready to be stored.
 
     Raises:
         BadEvent: ``token_invalid``, ``token_missing`` or ``role_refused``.
+        Moved: the page must have the new thread's token first.
     """
     at = events.corrected(entry.at, authority.sent_at, authority.received_at)
     if isinstance(entry, Feedback):
@@ -46,6 +65,8 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
     thread = authority.thread
     if thread is None:
         raise BadEvent("token_missing", "token")
+    if authority.moved:
+        raise Moved
     if isinstance(entry, Message):
         entry = _judge_message(entry, authority, thread)
     source = authority.source(thread.thread)
@@ -54,6 +75,8 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
 
 def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
     """A vote needs no thread token: the message's own says of what and by whom it is."""
+    if authority.moved and events.is_ref(entry.message):
+        raise Moved
     claims = _read(entry.message, "message", authority)
     thread = authority.thread
     user = thread.user if thread and thread.thread == claims.thread else None
@@ -74,16 +97,15 @@ def _judge_message(entry: Message, authority: Authority, thread: ThreadClaims) -
             raise BadEvent("token_invalid", field)
         return claims.message
 
-    ids = {field: id_of(getattr(entry, field), field) for field in _REFERENCES}
+    ids = {field: id_of(getattr(entry, field), field) for field in events.REFERENCES}
     if ids["message"] in (ids["reply_to"], ids["retry_of"]):
         raise BadEvent("bad_event", "reply_to", "A message cannot refer to itself.")
     return structs.replace(entry, **ids)
 
 
-_REFERENCES = ("message", "reply_to", "retry_of")
-
-
 def _read(token: str, field: str, authority: Authority) -> MessageClaims:
+    if events.is_ref(token):
+        return _named(token, field, authority)
     site = authority.site
     try:
         claims = site.tokens.read_message(token, authority.now)
@@ -92,6 +114,15 @@ def _read(token: str, field: str, authority: Authority) -> MessageClaims:
     if barred(site, claims, authority.barriers):
         raise BadEvent("token_invalid", field)
     return claims
+
+
+def _named(ref: str, field: str, authority: Authority) -> MessageClaims:
+    """What a page's own word names in the thread of the request, and nowhere else."""
+    thread = authority.thread
+    if thread is None:
+        raise BadEvent("token_invalid", field)
+    message = named_message(thread.thread, ref)
+    return MessageClaims(thread.thread, message, thread.actor, thread.issued, thread.expires)
 
 
 def barred(site: ServedSite, claims: MessageClaims, barriers: Barriers) -> bool:

@@ -1,10 +1,20 @@
 """Opening and resuming a thread: pure signing, nothing is stored."""
 
-from msgspec import Struct
+from collections.abc import Iterable
+from contextlib import suppress
+
+from msgspec import Struct, structs
 
 from thumbseal.errors import BadRequest, TokenError, Unauthorized
-from thumbseal.events import Opening
-from thumbseal.ids import ActorId, ThreadId, actor_of, named_thread, new_id
+from thumbseal.events import Entrance, Opening
+from thumbseal.ids import (
+    ActorId,
+    ThreadId,
+    actor_of,
+    named_message,
+    named_thread,
+    new_id,
+)
 from thumbseal.log import Barriers
 from thumbseal.tokens import (
     EVERY_ROLE,
@@ -34,6 +44,15 @@ class Blank(Struct, frozen=True):
     token: str
 
 
+class Entered(Struct, frozen=True):
+    """A thread that a request speaks in; ``fresh`` is what the page's next token is to say, None
+    while the one it has will do. ``moved``: it is not the thread that the page's token named."""
+
+    claims: ThreadClaims
+    fresh: ThreadClaims | None
+    moved: bool = False
+
+
 def open_thread(
     site: ServedSite, opening: Opening, barriers: Barriers, now: float, *, backend: bool
 ) -> ThreadClaims:
@@ -60,6 +79,40 @@ def open_thread(
     return claims
 
 
+def read_live(site: ServedSite, token: str, barriers: Barriers, now: float) -> ThreadClaims:
+    """The claims of a thread token that may record.
+
+    Raises:
+        Unauthorized: the token is not good now, or what it names was closed.
+    """
+    try:
+        claims = site.tokens.read_thread(token, now)
+    except TokenError:
+        raise Unauthorized from None
+    check_barriers(site, claims, barriers)
+    return claims
+
+
+def enter(site: ServedSite, entrance: Entrance, barriers: Barriers, now: float) -> Entered:
+    """A page's thread, whatever has become of its tokens.
+
+    Raises:
+        Unauthorized: also somebody new is refused.
+    """
+    named = Opening(entrance.site, id=entrance.id)
+    ways = [structs.replace(named, from_=entrance.from_), named]
+    if entrance.thread:
+        with suppress(Unauthorized):
+            claims = read_live(site, entrance.thread, barriers, now)
+            return Entered(claims, renewal(claims, now))
+        ways.insert(0, Opening(entrance.site, thread=entrance.thread))
+    for way in ways:
+        with suppress(Unauthorized):
+            claims = open_thread(site, way, barriers, now, backend=False)
+            return Entered(claims, claims, moved=way.thread is None)
+    raise Unauthorized
+
+
 def renewed(claims: ThreadClaims, now: float) -> ThreadClaims:
     """The same claims with a new life, which ends with the time in which renewing is allowed."""
     issued = int(now)
@@ -75,11 +128,10 @@ def renewed(claims: ThreadClaims, now: float) -> ThreadClaims:
     )
 
 
-def wants_renewal(claims: ThreadClaims, now: float) -> bool:
-    """Whether half of a token's life is over and there is life left to give."""
-    return now - claims.issued > THREAD_LIFE / 2 and claims.expires < (
-        claims.first_issued + THREAD_RENEWABLE
-    )
+def renewal(claims: ThreadClaims, now: float) -> ThreadClaims | None:
+    """The claims with a new life, once half of it is over and there is life left to give."""
+    left = claims.expires < claims.first_issued + THREAD_RENEWABLE
+    return renewed(claims, now) if left and now - claims.issued > THREAD_LIFE / 2 else None
 
 
 def opened(site: ServedSite, claims: ThreadClaims) -> Opened:
@@ -90,6 +142,17 @@ def opened(site: ServedSite, claims: ThreadClaims) -> Opened:
 def blanks(site: ServedSite, claims: ThreadClaims, count: int, now: float) -> list[Blank]:
     """Fresh message tokens for a thread."""
     return [Blank(*site.tokens.blank(claims.thread, claims.actor, now)) for _ in range(count)]
+
+
+def bound(
+    site: ServedSite, claims: ThreadClaims, refs: Iterable[str], now: float
+) -> dict[str, Blank]:
+    """A token for each message that a page named by a word of its own."""
+    messages = {ref: named_message(claims.thread, ref) for ref in refs}
+    return {
+        ref: Blank(*site.tokens.blank(claims.thread, claims.actor, now, message))
+        for ref, message in messages.items()
+    }
 
 
 def _readable(

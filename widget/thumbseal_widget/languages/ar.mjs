@@ -6,6 +6,8 @@ export default {
   down: "إجابة سيئة",
   more: "أخبرنا بالمزيد",
   comment: "تعليق، 2000 حرف كحد أقصى",
+  score: "التقييم من 1 إلى 5",
+  correction: "إجابة أفضل",
   send: "إرسال",
   cancel: "إلغاء",
   disabled: "التقييم مغلق",

@@ -6,6 +6,8 @@ export default {
   down: "Schlechte Antwort",
   more: "Mehr dazu sagen",
   comment: "Kommentar, höchstens 2000 Zeichen",
+  score: "Note, 1 bis 5",
+  correction: "Eine bessere Antwort",
   send: "Senden",
   cancel: "Abbrechen",
   disabled: "Bewerten ist nicht mehr möglich",

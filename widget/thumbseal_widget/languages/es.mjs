@@ -6,6 +6,8 @@ export default {
   down: "Mala respuesta",
   more: "Cuéntanos más",
   comment: "Comentario, hasta 2000 caracteres",
+  score: "Puntuación, de 1 a 5",
+  correction: "Una respuesta mejor",
   send: "Enviar",
   cancel: "Cancelar",
   disabled: "Ya no se puede valorar",

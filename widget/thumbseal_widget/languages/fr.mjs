@@ -6,6 +6,8 @@ export default {
   down: "Mauvaise réponse",
   more: "Dites-nous en plus",
   comment: "Commentaire, 2000 caractères au plus",
+  score: "Note de 1 à 5",
+  correction: "Une meilleure réponse",
   send: "Envoyer",
   cancel: "Annuler",
   disabled: "Il n’est plus possible d’évaluer",

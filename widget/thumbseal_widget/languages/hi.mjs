@@ -6,6 +6,8 @@ export default {
   down: "खराब जवाब",
   more: "और बताएं",
   comment: "टिप्पणी, अधिकतम 2000 अक्षर",
+  score: "अंक, 1 से 5",
+  correction: "बेहतर उत्तर",
   send: "भेजें",
   cancel: "रद्द करें",
   disabled: "अब राय नहीं दी जा सकती",

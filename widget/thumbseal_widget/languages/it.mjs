@@ -6,6 +6,8 @@ export default {
   down: "Risposta scarsa",
   more: "Dicci di più",
   comment: "Commento, massimo 2000 caratteri",
+  score: "Voto da 1 a 5",
+  correction: "Una risposta migliore",
   send: "Invia",
   cancel: "Annulla",
   disabled: "Non è più possibile valutare",

@@ -6,6 +6,8 @@ export default {
   down: "良くない回答",
   more: "詳しく伝える",
   comment: "コメント（2000文字まで）",
+  score: "評価（1〜5）",
+  correction: "より良い回答",
   send: "送信",
   cancel: "キャンセル",
   disabled: "評価の受付は終了しました",

@@ -6,6 +6,8 @@ export default {
   down: "Slecht antwoord",
   more: "Vertel ons meer",
   comment: "Opmerking, maximaal 2000 tekens",
+  score: "Score, 1 tot 5",
+  correction: "Een beter antwoord",
   send: "Versturen",
   cancel: "Annuleren",
   disabled: "Beoordelen kan niet meer",

@@ -6,6 +6,8 @@ export default {
   down: "Zła odpowiedź",
   more: "Powiedz nam więcej",
   comment: "Komentarz, do 2000 znaków",
+  score: "Ocena od 1 do 5",
+  correction: "Lepsza odpowiedź",
   send: "Wyślij",
   cancel: "Anuluj",
   disabled: "Ocenianie jest zakończone",

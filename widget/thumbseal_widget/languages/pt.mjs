@@ -6,6 +6,8 @@ export default {
   down: "Resposta ruim",
   more: "Conte mais",
   comment: "Comentário, até 2000 caracteres",
+  score: "Nota, de 1 a 5",
+  correction: "Uma resposta melhor",
   send: "Enviar",
   cancel: "Cancelar",
   disabled: "As avaliações estão encerradas",

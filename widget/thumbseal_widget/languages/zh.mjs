@@ -6,6 +6,8 @@ export default {
   down: "回答得不好",
   more: "补充说明",
   comment: "意见（最多 2000 个字符）",
+  score: "评分（1 到 5）",
+  correction: "更好的回答",
   send: "发送",
   cancel: "取消",
   disabled: "评价已关闭",
