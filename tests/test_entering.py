@@ -32,7 +32,9 @@ def named(ref: str) -> dict[str, str]:
 
 def enter(proxy: Proxy, *events: dict[str, Any], **asked: Any) -> dict[str, Any]:
     """The answer to events sent with ``open``; ``refs``, ``read`` and ``want`` go beside it."""
-    beside = {name: asked.pop(name) for name in ("refs", "read", "want") if name in asked}
+    beside: dict[str, Any] = {
+        name: asked.pop(name) for name in ("refs", "read", "want") if name in asked
+    }
     body = {
         "open": {"site": "support", **asked},
         "sent_at": proxy.ms,
@@ -92,12 +94,10 @@ def test_an_expired_token_is_renewed_and_records(proxy: Proxy, later: int) -> No
 def test_a_token_too_old_gives_way_to_a_new_thread(proxy: Proxy) -> None:
     """After thirty days, and with a token that nobody made, the page is somebody new; its event
     waits for the new token."""
-    old = enter(proxy, id="chat")["thread"]
+    old, question = enter(proxy, id="chat")["thread"], said(named(REF), "user", "Q")
     CLOCK.now += THREAD_RENEWABLE + LEEWAY + 1
     for token in (old["token"], "forged"):
-        answer = enter(
-            proxy, said(named(REF), "user", "Q"), id="chat", thread=token, **{"from": token}
-        )
+        answer = enter(proxy, question, id="chat", thread=token, **{"from": token})
         assert statuses(answer) == ["rejected"]
         assert answer["results"][0]["retry"] is True
         assert answer["thread"]["id"] != old["id"]

@@ -20,12 +20,12 @@ ELEMENTS: Final = 1_000
 INSERTIONS: Final = 2_000
 
 # Until the layout is there: reading a size asks for it.
-_CREATE: Final = """(count) => {
+_CREATE: Final = """([name, count]) => {
   const place = document.body.appendChild(document.createElement("div"));
   const start = performance.now();
   for (let index = 0; index < count; index++) {
     const answer = place.appendChild(document.createElement("p"));
-    const thumbs = document.createElement("thumb-seal");
+    const thumbs = document.createElement(name);
     thumbs.setAttribute("message", "AAAA." + index);
     answer.append("An answer.", thumbs);
   }
@@ -63,20 +63,26 @@ def main() -> None:
     ):
         executable = chromium.executable()
         browser = playwright.chromium.launch(executable_path=executable, args=list(chromium.FLAGS))
-        created = _created(site, browser.new_context())
-        bare, watched = (_streamed(site, browser.new_context(), on) for on in (False, True))
+        bare, created = _created(site, browser.new_context())
+        unwatched, watched = (_streamed(site, browser.new_context(), on) for on in (False, True))
         browser.close()
-    _say(f"{ELEMENTS:,} elements: median {statistics.median(created):.0f} ms of {ROUNDS} rounds")
-    _say(f"  from {min(created):.0f} to {max(created):.0f} ms")
-    for name, (passed, tasks) in (("without", bare), ("with", watched)):
+    for name, times in (("plain elements", bare), ("pairs of thumbs", created)):
+        _say(
+            f"{ELEMENTS:,} {name}: median {statistics.median(times):.0f} ms of {ROUNDS} rounds,"
+            f" from {min(times):.0f} to {max(times):.0f} ms"
+        )
+    for name, (passed, tasks) in (("without", unwatched), ("with", watched)):
         _say(f"{INSERTIONS:,} insertions {name} the widget: {passed:.0f} ms, long tasks: {tasks}")
 
 
-def _created(site: Site, context: BrowserContext) -> list[float]:
+def _created(site: Site, context: BrowserContext) -> tuple[list[float], ...]:
+    """The times of the floor, elements that nobody has defined, and of the widget's, in turn."""
     site.embed(attributes='data-persist="none"')
     page = site.open(context)
     page.wait_for_function("window.thumbseal")
-    return [page.evaluate(_CREATE, ELEMENTS) for _ in range(ROUNDS)]
+    names = ("some-thing", "thumb-seal")
+    times = [[page.evaluate(_CREATE, [name, ELEMENTS]) for name in names] for _ in range(ROUNDS)]
+    return tuple(map(list, zip(*times, strict=True)))
 
 
 def _streamed(site: Site, context: BrowserContext, on: bool) -> Any:

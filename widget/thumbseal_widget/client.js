@@ -27,7 +27,7 @@ export function createClient(settings) {
     },
     consent: (given) => guard(() => consent(given)),
     flush,
-    on: subscribe,
+    on: (name, listener) => subscribe((heard, detail) => heard == name && listener(detail)),
     destroy() {
       leave();
       session.abort();

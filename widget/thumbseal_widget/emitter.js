@@ -1,26 +1,31 @@
 /** @import { Detail, EventName } from "./types.js" */
 
-/** The browser's own events: a listener's error reaches neither us nor the others. */
-const bus = new EventTarget();
+/** @type {Set<(name: any, detail: any) => void>} */
+const listeners = new Set();
 
 /**
- * @param {EventName | "tracked"} name
- * @param {(detail: any) => void} listener
- * @param {AddEventListenerOptions} [options]
+ * Hears of everything.
+ * @param {(name: any, detail: any) => void} listener
  * @returns {() => void} unsubscribes
  */
-export function subscribe(name, listener, options) {
-  const hear = (/** @type {any} */ { detail }) => listener(detail);
-  bus.addEventListener(name, hear, options);
-  return () => bus.removeEventListener(name, hear);
+export function subscribe(listener) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
 }
 
 /**
+ * One listener's error reaches neither us nor the others.
  * @param {EventName | "tracked"} name
  * @param {Detail} detail
  */
 export function emit(name, detail) {
-  bus.dispatchEvent(new CustomEvent(name, { detail }));
+  for (const listener of listeners) {
+    try {
+      listener(name, detail);
+    } catch (error) {
+      reportError(error);
+    }
+  }
 }
 
 /**

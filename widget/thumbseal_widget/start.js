@@ -16,10 +16,12 @@ export function start(settings) {
   if (options.user || options.assistant || options.propagate) {
     /** @type {Tools[3]} */
     const tracked = {};
-    const note = (/** @type {any} */ { role, handle }) => {
-      tracked[role] = handle;
-    };
-    subscribe("tracked", note, { signal });
+    const unsubscribe = subscribe((name, { role, handle }) => {
+      if (name == "tracked") {
+        tracked[role] = handle;
+      }
+    });
+    signal.addEventListener("abort", unsubscribe);
     guard(async () => {
       const { watch } = await import(options.server + FILES + "watch.mjs");
       /** @type {Tools} */

@@ -42,8 +42,8 @@ export function createView(host) {
   let told = null;
   /** @type {number | undefined} */
   let timer;
-  /** @type {AbortController | undefined} */
-  let session;
+  /** Stops hearing; there while the element stands in the page. @type {(() => void) | undefined} */
+  let leave;
 
   const token = () => host.getAttribute("message") ?? "";
   const thumb = () => feedback.thumb ?? null;
@@ -168,23 +168,20 @@ export function createView(host) {
 
   return {
     connect() {
-      session = new AbortController();
-      for (const name of /** @type {const} */ (["change", "saved", "sent", "error"])) {
-        subscribe(name, (detail) => hear(name, detail), session);
-      }
+      leave = subscribe(hear);
       load();
     },
     disconnect() {
       clearTimeout(timer);
-      session?.abort();
-      session = undefined;
+      leave?.();
+      leave = undefined;
     },
     /** @param {string} attribute that the page changed */
     update(attribute) {
       if (attribute == "message") {
         show(null);
       }
-      if (session) {
+      if (leave) {
         load();
       }
     },
