@@ -9,8 +9,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 TSC := widget/node_modules/.bin/tsc
+NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
+INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
+	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test engines check bench setup clean
+.PHONY: help demo test engines examples check bench setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -24,10 +27,14 @@ demo: $(VENV)/.runtime ## serve the demo: a chat page, the widget and the proxy,
 
 test: $(VENV)/.tests ## run the tests, in a real browser too
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest --ignore=tests/engines $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/engines --ignore=tests/examples $(ARGS)
 
 engines: $(VENV)/.tests ## run the widget's tests in Chromium, Firefox and WebKit, all installed
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
+
+examples: $(VENV)/.tests $(INSTALLED) ## run the framework examples in Chromium, which takes Node.js
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m pytest tests/examples $(ARGS)
 
 check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the import rules
 	$(BIN)/ruff check .
@@ -43,8 +50,9 @@ setup: $(VENV)/.tests $(VENV)/.checks ## install all of it, for working on the c
 	@echo "Ready: $(VENV)"
 
 clean: ## remove what make, the tests and the checks have made
-	rm -rf $(VENV) dist build widget/node_modules .hypothesis .import_linter_cache .mypy_cache \
-		.pytest_cache .ruff_cache
+	rm -rf $(VENV) dist build widget/node_modules tests/examples/node_modules \
+		examples/*/node_modules examples/*/dist .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
 	find proxy widget tests examples .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The build backend goes into the environment itself: an isolated build would fetch it anew each
@@ -76,5 +84,12 @@ $(TSC): widget/package.json
 	@command -v npm >/dev/null || { \
 		echo 'The JavaScript type check needs Node.js and npm.' >&2; exit 1; }
 	@echo 'Installing the JavaScript type checker ...'
-	@npm install --prefix widget --no-package-lock --no-audit --no-fund --loglevel=error
+	@$(NPM) --prefix widget
+	@touch $@
+
+%/node_modules/.installed: %/package.json
+	@command -v npm >/dev/null || { \
+		echo 'The framework examples need Node.js 20.19 or newer and npm.' >&2; exit 1; }
+	@echo 'Installing what $* needs ...'
+	@$(NPM) --prefix $*
 	@touch $@

@@ -9,8 +9,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser.chat import REASONS, Chat, chatting, press_down, thumb
+from tests.example import FOLDER, PROXY
 
-EXAMPLE = Path(__file__).parents[2] / "examples/theming/index.html"
+EXAMPLE = FOLDER / "theming/index.html"
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 CONTRASTS = (Path(__file__).parent / "contrast.js").read_text("utf-8")
 LEAST = {"text": 4.5, "icon": 3.0, "edge": 3.0, "ring": 3.0}  # WCAG 2.2: 1.4.3 and 1.4.11
@@ -77,7 +78,7 @@ def test_the_example_keeps_to_it(chat: Chat, coloured: BrowserContext) -> None:
     """The theming example works, and none of its looks loses anything to axe or to the contrast
     test."""
     html = EXAMPLE.read_text("utf-8")
-    page = chat.show(coloured, html.replace('"/widget.js"', f'"{chat.proxy.url}/widget.js"'))
+    page = chat.show(coloured, html.replace(PROXY, chat.proxy.url))
     looks = page.locator("thumb-seal").all()
     for thumbs in looks:
         press_down(thumbs)
