@@ -146,9 +146,9 @@ class Event(Struct, frozen=True):
 
 class Entrance(Struct, frozen=True, forbid_unknown_fields=True):
     """How a page enters a thread while it sends events: by its token, else as the actor of an
-    earlier one, else as somebody new."""
+    earlier one, else as somebody new. Where a server has one site, nobody need name it."""
 
-    site: Name
+    site: Name | None = None
     thread: Token | None = None
     from_: Token | None = msgspec.field(default=None, name="from")
     id: Name | None = None
@@ -171,7 +171,7 @@ class Envelope(Struct, frozen=True, forbid_unknown_fields=True):
 class Opening(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of ``POST /v1/threads``; ``user`` is a backend's to give."""
 
-    site: Name
+    site: Name | None = None
     thread: Token | None = None
     from_: Token | None = msgspec.field(default=None, name="from")
     id: Name | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.hosting import Site, hosted
+from tests.browser.hosting import Site, hosted, until
 
 SELECTORS = 'data-user=".user" data-assistant=".bot"'
 # What a chat's own script does: it knows nothing of the widget.
@@ -159,3 +159,18 @@ def test_what_the_page_records_is_not_captured(site: Site, context: BrowserConte
     page.reload()
     page.evaluate("draw('Mine.', 'An answer.', 'Mine too.', 'Another.')")
     site.records(page, "Mine.", "An answer.", "Another.")
+
+
+def test_a_history_settles_at_once(site: Site, context: BrowserContext) -> None:
+    """However long the conversation that a page opens with, its thumbs come together."""
+    texts = [f"{side}{number}" for number in range(6) for side in ("Q", "A")]
+    body = "".join(f'<p class="{"u" if text[0] == "Q" else "a"}">{text}</p>' for text in texts)
+    site.embed(body, 'data-user=".u" data-assistant=".a"')
+    page = site.open(context)
+    page.clock.install()
+    page.wait_for_function("window.thumbseal")
+    until(page, lambda: bool(site.proxy.journal.count("POST")))
+    page.clock.run_for(2_200)
+    site.records(page, *texts)
+    page.clock.run_for(1_100)
+    expect(page.locator("thumb-seal")).to_have_count(6)

@@ -174,3 +174,12 @@ def test_nothing_is_left_after_destroy(site: Site, context: BrowserContext) -> N
         False,
         None,
     ]
+
+
+def test_the_pinned_tag_records(site: Site, context: BrowserContext) -> None:
+    """The tag whose bytes are pinned has no settings; where a server has one site it needs none."""
+    pinned = site.proxy.http.get("/embed.json").json()["pinned"]["support"]
+    site.html = f"<!doctype html>{pinned}"
+    page = site.open(context)
+    page.evaluate("void thumbseal.openThread().trackMessage({role: 'user', content: 'Q'})")
+    site.records(page, "Q")

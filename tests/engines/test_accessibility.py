@@ -8,8 +8,8 @@ from tests.engines.stage import Stage, marked
 from tests.engines.thumbs import Thumbs
 
 AXE: Final = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
-FAULTS: Final = """axe.run().then(({violations, incomplete}) =>
-  [...violations, ...incomplete].flatMap(({id, nodes}) => nodes.map(({html}) => id + ": " + html)))"""
+FAULTS: Final = """axe.run().then(({violations, incomplete}) => [...violations, ...incomplete]
+  .flatMap(({id, nodes}) => nodes.map(({html}) => id + ": " + html)))"""
 
 
 def faults(page: Page) -> list[str]:

@@ -67,9 +67,13 @@ export function capture(tools, selector) {
   const listSettled = () => {
     /** @type {Found[]} */
     const found = [];
-    for (const element of document.querySelectorAll(selector)) {
-      const said = texts.get(element) ?? { at: Date.now() };
-      texts.set(element, said);
+    const elements = [...document.querySelectorAll(selector)];
+    // All of them before the first that is not settled: a history settles at once.
+    for (const element of elements.filter((each) => !texts.has(each))) {
+      texts.set(element, { at: Date.now() });
+    }
+    for (const element of elements) {
+      const said = texts.get(element);
       if (Date.now() - said.at < SETTLED_MS || element.closest(BUSY)) {
         look();
         break;

@@ -1,5 +1,4 @@
 import { ThumbSeal } from "./element.js";
-import { start } from "./start.js";
 
 const NAME = "thumb-seal";
 
@@ -8,10 +7,8 @@ const NAME = "thumb-seal";
  * @returns what starts the client of those elements
  */
 export function define() {
-  const known = /** @type {typeof ThumbSeal | undefined} */ (customElements.get(NAME));
-  if (!known) {
-    ThumbSeal.createClient = start;
+  if (!customElements.get(NAME)) {
     customElements.define(NAME, ThumbSeal);
   }
-  return (known ?? ThumbSeal).createClient;
+  return /** @type {typeof ThumbSeal} */ (customElements.get(NAME)).start;
 }

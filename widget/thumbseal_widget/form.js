@@ -19,8 +19,8 @@ export const formStrings = {
 
 const CSS = `\
 form{box-sizing:border-box;width:28em;max-width:100%;\
-border-radius:var(--thumbseal-radius,8px);color:var(--thumbseal-foreground,inherit);\
-background:var(--thumbseal-background,none)}\
+border-radius:var(--thumbseal-radius,8px);color:var(--thumbseal-foreground);\
+background:var(--thumbseal-background)}\
 fieldset{all:unset;display:flex;flex-wrap:wrap;gap:8px}\
 legend{padding:var(--pad) 0;font-weight:600}\
 label{display:grid;flex:0 0 100%}\
@@ -50,12 +50,12 @@ const drafts = /** @type {WeakMap<Element, Record<string, HTMLFormElement>>} */ 
  */
 export function openForm(more, view) {
   const root = /** @type {ShadowRoot} */ (more.getRootNode());
-  const { host } = root;
+  const { host } = view;
   const kept = drafts.get(host) ?? {};
   drafts.set(host, kept);
   const key = `${view.feedback.thumb} ${host.getAttribute("message")}`;
   const fields = (host.getAttribute("fields") ?? view.options.fields ?? "comment").split(" ");
-  const form = (kept[key] ??= createForm(host, view, fields));
+  const form = (kept[key] ??= createForm(view, fields));
   const close = () => {
     const inside = form.matches(":focus-within");
     form.remove();
@@ -92,14 +92,13 @@ export function openForm(more, view) {
 
 /**
  * What a person may add to a vote. The texts beside the fields are their names.
- * @param {Element} host
  * @param {View} view
  * @param {string[]} fields of `comment`, `score` and `correction`
  */
-function createForm(host, view, fields) {
+function createForm(view, fields) {
   const { feedback } = view;
   const texts = { ...formStrings, ...view.strings };
-  const boxes = reasonsFor(host, view).map((value) => {
+  const boxes = reasonsFor(view).map((value) => {
     const checked = !!feedback.reasons?.includes(value);
     const box = build("input", { type: "checkbox", name: "reason", value, checked });
     return build("label", { part: "reason" }, box, value);
@@ -130,11 +129,10 @@ function createForm(host, view, fields) {
 }
 
 /**
- * @param {Element} host
  * @param {View} view
  * @returns {string[]} reasons to choose from
  */
-function reasonsFor(host, { options, feedback }) {
+function reasonsFor({ host, options, feedback }) {
   const own = host.getAttribute("reasons") ?? options.reasons;
   const reasons = own?.split("|") ?? options.policy?.reasons ?? [];
   return feedback.thumb == "down" ? reasons : [];

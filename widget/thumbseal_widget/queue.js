@@ -27,7 +27,7 @@ export function enqueue(item) {
   const { beforeSend = (event) => event } = options;
   const event = attempt(() => beforeSend(item.event));
   if (event) {
-    writeRecord("q." + event.id, { ...item, event }, listKeys("q.").length >= MAX_STORED);
+    writeRecord("q." + event.id, { ...item, event }, !!listKeys("q.")[MAX_STORED]);
     schedule();
   } else {
     report("error", item, "withheld");
@@ -69,13 +69,11 @@ function pauseLeft() {
   return left > 0 && left <= MAX_PAUSE_MS ? left : 0;
 }
 
+/** @returns {Promise<void>} */
 async function drain() {
-  for (let held; !held && !signal.aborted; ) {
-    const batch = nextBatch(maxEvents);
-    if (!batch) {
-      break;
-    }
-    held = pauseLeft() ? hold(batch.items, pauseLeft()) : await send(batch);
+  const batch = !signal.aborted && nextBatch(maxEvents);
+  if (batch && !(pauseLeft() ? hold(batch.items, pauseLeft()) : await send(batch))) {
+    await drain();
   }
 }
 
@@ -102,7 +100,7 @@ async function send({ key, items, body }, keepalive) {
   const answer = await post({ ...body, sent_at: since }, keepalive);
   const { pause, results } = answer;
   const code = answer.error?.code ?? `${answer.status}`;
-  if (/400|413/.test(`${answer.status}`) && items[1]) {
+  if ([400, 413].includes(answer.status) && items[1]) {
     maxEvents = 1;
     return false;
   }
@@ -163,7 +161,7 @@ function report(name, { event, feedback = null }, code, bound) {
   const { message = "" } = event;
   const id = bound?.[message]?.id ?? messageId(message);
   if (event.type == "feedback" && name != "saved") {
-    settleVote(id, event.id, name == "sent" ? feedback : undefined);
+    settleVote(id, event.id, name, feedback);
   }
   emit(name, { event, feedback, message: id, code });
 }

@@ -2,7 +2,7 @@
 import { attach } from "./attach.js";
 import { createClient } from "./client.js";
 import { guard, subscribe } from "./emitter.js";
-import { FILES } from "./files.js";
+import { fetchFile } from "./files.js";
 import { allowed, options, quiet, signal } from "./session.js";
 import { readRecord, writeRecord } from "./store.js";
 import { openThread } from "./thread.js";
@@ -23,7 +23,7 @@ export function start(settings) {
     });
     signal.addEventListener("abort", unsubscribe);
     guard(async () => {
-      const { watch } = await import(options.server + FILES + "watch.mjs");
+      const { watch } = await fetchFile("watch.mjs");
       /** @type {Tools} */
       const tools = [
         options,

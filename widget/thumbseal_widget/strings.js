@@ -1,5 +1,5 @@
 /** @import { Strings } from "./types.js" */
-import { FILES } from "./files.js";
+import { fetchFile } from "./files.js";
 import { options } from "./session.js";
 
 /** What a person can see or hear but for the form; `sent` and below tell what became of a vote. */
@@ -30,6 +30,10 @@ export async function stringsFor(element) {
   const { lang } = element.closest("[lang]") ?? document.documentElement;
   await null; // a page may start the client just after it has defined the element
   const code = CODES.exec(options.lang || lang || navigator.language)?.[0];
-  const url = options.server + FILES + "languages/" + code + ".mjs";
-  return code ? import(url).then((file) => file.default, () => english) : english;
+  return code
+    ? fetchFile(`languages/${code}.mjs`).then(
+        (file) => file.default,
+        () => english,
+      )
+    : english;
 }

@@ -1,14 +1,14 @@
+// A property that is not set inherits.
 const CSS = `\
 :host{display:inline-block;max-width:100%}\
 :host(:not([message])),[hidden]{display:none!important}\
 div{--pad:calc(6px*var(--thumbseal-density,1));\
-font:var(--thumbseal-font,inherit);color:var(--thumbseal-color,inherit)}\
+font:var(--thumbseal-font);color:var(--thumbseal-color)}\
 button{all:unset;display:inline-block;vertical-align:middle;padding:var(--pad);\
 margin-inline-end:var(--thumbseal-gap,4px);border-radius:var(--thumbseal-radius,8px);\
 cursor:pointer;fill:none}\
-button:hover,[aria-pressed=true],[aria-expanded=true]{background:var(--thumbseal-hover,\
-rgb(128 128 128/.2))}\
-[aria-pressed=true]{color:var(--thumbseal-active,inherit);fill:currentColor}\
+button:hover,[aria-pressed=true],[aria-expanded=true]{background:var(--thumbseal-hover,#8883)}\
+[aria-pressed=true]{color:var(--thumbseal-active);fill:currentColor}\
 [aria-disabled=true]{cursor:not-allowed}\
 :focus-visible{outline:2px solid var(--thumbseal-focus,currentColor)}\
 svg{display:block;width:var(--thumbseal-size,20px);stroke:currentColor;\

@@ -35,6 +35,8 @@ export function identify(claimed) {
 function createThread(key, made, details) {
   let used = false;
 
+  const granted = (/** @type {"id" | "token"} */ name) => grantOf(key)?.[name] ?? null;
+
   const ask = () => {
     made.asks = true;
     schedule();
@@ -50,11 +52,11 @@ function createThread(key, made, details) {
   };
 
   const announce = () => {
-    const { tags, metadata } = details;
+    const said = details;
     used = true;
     details = {};
-    if (tags || metadata) {
-      record("thread", { tags, metadata });
+    if (said.tags || said.metadata) {
+      record("thread", said);
     }
   };
 
@@ -68,10 +70,10 @@ function createThread(key, made, details) {
   /** @type {Thread} */
   const thread = {
     get id() {
-      return grantOf(key)?.id ?? null;
+      return granted("id");
     },
     get token() {
-      return grantOf(key)?.token ?? null;
+      return granted("token");
     },
     ready: new Promise((resolve) => {
       made.opened = () => resolve(thread);

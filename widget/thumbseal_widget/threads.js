@@ -69,11 +69,12 @@ export function takeGrant(key, { thread, messages = [], bound = {} }) {
   }
   made.blanks.push(...messages);
   made.opened?.();
-  for (const [ref, blank] of Object.entries(bound)) {
+  const named = Object.entries(bound);
+  for (const [ref, blank] of named) {
     bindVote(ref, blank.id);
     made.unbound.get(ref)?.bind(blank);
     made.unbound.delete(ref);
-    // There may be more than one request can name.
-    made.asks ||= !!made.unbound.size;
   }
+  // There may be more than one request can name.
+  made.asks ||= !!named[0] && !!made.unbound.size;
 }

@@ -26,14 +26,14 @@ export async function post(data, keepalive) {
       keepalive,
       signal: keepalive ? null : AbortSignal.timeout(TIMEOUT_MS),
     });
-    const { status, headers } = response;
+    const { status, headers } = /** @type {any} */ (response);
     const text = await response.text();
     const body = Object(attempt(() => JSON.parse(text)));
     return {
       ...body,
       status,
-      retry: TRANSIENT.test(`${status}`) || (body.error?.retry ?? (status < 300 && !body.results)),
-      pause: Math.min(Number(headers.get("retry-after")) * 1000 || 0, MAX_PAUSE_MS),
+      retry: TRANSIENT.test(status) || (body.error?.retry ?? (status < 300 && !body.results)),
+      pause: Math.min(headers.get("retry-after") * 1000 || 0, MAX_PAUSE_MS),
     };
   } catch {
     return { status: 0, retry: true, pause: 0 };

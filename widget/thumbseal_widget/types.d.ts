@@ -14,8 +14,9 @@ export interface FormStrings {
   cancel: string;
 }
 
-/** What the form needs of the element it belongs to. */
+/** An element and the vote in it, as the form needs them. */
 export interface View {
+  host: Element;
   options: Settings;
   strings: Strings;
   feedback: Feedback;
@@ -78,6 +79,8 @@ export interface VoteRecord {
   confirmed: Feedback | null;
   /** Id of the newest event, while it is unanswered. */
   event?: string;
+  /** The answer to it. */
+  outcome?: "sent" | "error";
   at?: number;
 }
 

@@ -1,5 +1,4 @@
 /** @import { Answer, EventName, Feedback, Item, VoteRecord } from "./types.js" */
-import { attempt } from "./attempt.js";
 import { emit } from "./emitter.js";
 import { merge } from "./feedback.js";
 import { messageId, threadOf } from "./ids.js";
@@ -54,13 +53,15 @@ export function turnVote(token, patch, stamp) {
  * A refused vote gives way to what the server holds, unless there is a newer one.
  * @param {string} id
  * @param {string} event
- * @param {Feedback | null} [accepted] absent where it was refused
+ * @param {"sent" | "error"} outcome
+ * @param {Feedback | null} accepted what the server holds if it took the event
  */
-export function settleVote(id, event, accepted) {
+export function settleVote(id, event, outcome, accepted) {
   const record = voteOn(id);
   if (record) {
-    const confirmed = accepted === undefined ? record.confirmed : accepted;
-    write(id, record.event == event ? { feedback: confirmed, confirmed } : { ...record, confirmed });
+    const confirmed = outcome == "sent" ? accepted : record.confirmed;
+    const isLast = record.event == event;
+    write(id, isLast ? { feedback: confirmed, confirmed, outcome } : { ...record, confirmed });
   }
 }
 
@@ -116,15 +117,14 @@ export function learnVotes(asked, since, states) {
 }
 
 /** @param {StorageEvent} event another tab's */
-export function hearVote({ key, oldValue }) {
+export function hearVote({ key }) {
   const message = key?.split(nameOf("v."))[1];
+  const outcome = voteOn(message)?.outcome;
   if (message) {
-    const before = attempt(() => JSON.parse(oldValue ?? ""));
-    const after = voteOn(message);
     tell("change", message);
-    // The other tab had the answer to what this one may have asked.
-    if (before?.event && after && !after.event) {
-      tell(textOf(before) == textOf(after) ? "sent" : "error", message);
+    // It had the answer to what this tab may have asked.
+    if (outcome) {
+      tell(outcome, message);
     }
   }
 }

@@ -1,0 +1,27 @@
+/** @import { Thumb } from "./types.js" */
+import { build } from "./build.js";
+import { icon } from "./icons.js";
+
+/** Copied for each element, which is faster than to build it. @type {HTMLElement | undefined} */
+let template;
+
+/** Two thumbs and a live region. @returns {HTMLElement} */
+export function createGroup() {
+  template ??= build(
+    "div",
+    { role: "group", part: "group" },
+    createButton("up"),
+    createButton("down"),
+    build("span", { role: "status", part: "status" }),
+  );
+  return /** @type {HTMLElement} */ (template.cloneNode(true));
+}
+
+/** @param {Thumb | "more"} name */
+export function createButton(name) {
+  return build(
+    "button",
+    { type: "button", name, part: "button " + name },
+    build("slot", { name }, icon(name)),
+  );
+}
