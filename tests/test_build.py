@@ -77,6 +77,7 @@ def test_modules_come_in_the_order_in_which_a_browser_runs_them() -> None:
             {"a": 'import "./b.js";\nlet same = 1;\n', "b": "function same() {}\n"},
             "b and a both declare same",
         ),
+        ({"a": "const b = f();\nconst { c } = /** @type {any} */ (b);\n"}, "takes apart"),
     ],
 )
 def test_what_cannot_be_joined_is_refused(texts: dict[str, str], complaint: str) -> None:

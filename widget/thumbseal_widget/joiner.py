@@ -7,6 +7,8 @@ from dataclasses import dataclass
 _IMPORT = re.compile(r"""^import (?:\{([^}]*)\} from )?"\./([\w-]+)\.js";$""", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
 _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+# The minifier moves such a pattern ahead of what it takes apart: cast where that gets its name.
+_MOVED = re.compile(r"^ *(?:const|let) (?:\{[^=;]*\}|\[[^=;]*\]) = (?:/\*.*?\*/ )?\(", re.MULTILINE)
 _NAME = re.compile(r"^(?:async )?(?:function|class|const|let) ?\*? ?([\w$]+|.*)", re.MULTILINE)
 
 
@@ -34,6 +36,8 @@ class Module:
             if names and " as " in names:
                 raise JoinError(f"{name} renames an import: {names.strip()}")
         body = _EXPORT.sub("", _IMPORT.sub(lambda match: "\n" * match[0].count("\n"), text))
+        if moved := _MOVED.search(body):
+            raise JoinError(f"{name} takes apart what stands in brackets: {moved.group()}")
         if left := _LEFT.search(body):
             raise JoinError(f"{name} cannot be joined: {left.group()}")
         return cls(name, text, body, tuple(match[2] for match in found))

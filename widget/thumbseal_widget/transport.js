@@ -18,6 +18,7 @@ const TRANSIENT = /408|425|429|5../;
  */
 export async function post(data, keepalive) {
   try {
+    /** @type {any} */
     const response = await fetch(options.server + "/v1/events", {
       method: "POST",
       // A text may have been cut inside a pair of surrogates.
@@ -26,7 +27,7 @@ export async function post(data, keepalive) {
       keepalive,
       signal: keepalive ? null : AbortSignal.timeout(TIMEOUT_MS),
     });
-    const { status, headers } = /** @type {any} */ (response);
+    const { status, headers } = response;
     const text = await response.text();
     const body = Object(attempt(() => JSON.parse(text)));
     return {

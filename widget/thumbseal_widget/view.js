@@ -16,7 +16,9 @@ import { sheet } from "./style.js";
 export function createView(host) {
   const root = host.attachShadow({ mode: "open" });
   const group = createGroup();
-  const { up, down } = /** @type {any} */ (group.children);
+  /** @type {any} */
+  const parts = group.children;
+  const { up, down } = parts;
   const say = createStatus(/** @type {Element} */ (group.lastChild));
   /** @type {Strings} */
   let strings = english;
