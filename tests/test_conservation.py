@@ -71,10 +71,15 @@ class Bank(Scripted):
         self.accounts: defaultdict[ThreadId, Account] = defaultdict(Account)
         self.fates: list[str] = []
         self.trouble: BaseException | None = None
+        self.broken: AssertionError | None = None
         self.answered: list[tuple[Change, Outcome]] = []
 
     async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
-        outcomes = [self._answer(change) for change in changes]
+        try:
+            outcomes = [self._answer(change) for change in changes]
+        except AssertionError as error:  # a forwarder survives those of its upstreams
+            self.broken = error
+            raise
         if self.trouble:
             raise self.trouble
         self.answered = list(zip(changes, outcomes, strict=True))
@@ -114,6 +119,8 @@ class Bank(Scripted):
 
     def book(self) -> None:
         """What was answered has been settled."""
+        if self.broken:
+            raise self.broken
         for change, outcome in self.answered:
             account = self.accounts[ThreadId(change.conversation.thread)]
             account.dead |= {seq for seq, _ in outcome.dead}
@@ -176,7 +183,10 @@ class Run:
 
     async def step(self, deed: str, fates: list[str]) -> None:
         self.bank.fates = fates
-        troubles = {"kill": asyncio.CancelledError(), "step while down": UpstreamDown("away")}
+        troubles = {
+            "kill": asyncio.CancelledError(),
+            "step while down": UpstreamDown("away", whole=True),
+        }
         self.bank.trouble = troubles.get(deed)
         try:
             await self.bench.forwarder.step()

@@ -17,7 +17,7 @@ from thumbseal.events import Feedback, ThreadChange
 from thumbseal.ids import MessageId
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import Answer, call
-from thumbseal.upstreams.projection import LOSSY, Wire, project
+from thumbseal.upstreams.projection import LOSSY, Wire, lost, project
 
 DONE: Final = ("already exists", "duplicate key")
 # Texts of a database that is ill, not of an event that is wrong.
@@ -41,6 +41,7 @@ TRANSIENT: Final = (
     "out of memory",
 )
 MAX_REQUEST: Final = 8 * 1024 * 1024  # bytes; Lunary takes 20 MiB, and one event can be 8
+BATCH: Final = 1_000  # threads in a delivery, which `_batches` cuts by size
 PAUSE: Final = 0.5  # seconds; 150 requests a minute is Lunary's default limit for one address
 
 
@@ -65,6 +66,9 @@ class LunaryUpstream:
     """See `thumbseal.upstreams.Upstream`."""
 
     pause = PAUSE
+    batch = BATCH
+    concurrency = 1  # its limit counts requests, and batches hold as much as there is
+    keeps_state = True
     lossy = LOSSY
 
     def __init__(self, configured: settings.Lunary, client: httpx2.AsyncClient) -> None:
@@ -174,7 +178,7 @@ def _outcome(change: Change, results: Sequence[tuple[Wire, Result]]) -> Outcome:
         if any(sign in text for sign in TRANSIENT):
             return Later(f"Lunary: {text[:200]}")
         dead |= dict.fromkeys(wire.seqs, f"Lunary: {text[:200]}")
-    return Delivered(_waiting(change), tuple(dead.items()))
+    return Delivered(_waiting(change), tuple(dead.items()), lost(change))
 
 
 def _without(change: Change, outcome: Outcome) -> Change:

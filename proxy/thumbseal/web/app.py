@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from thumbseal import __version__, settings
 from thumbseal.errors import LogError, RequestError, Unavailable
-from thumbseal.forwarder import Forwarder
+from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
 from thumbseal.upstreams import Upstream
@@ -34,6 +34,7 @@ from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
 
 Clock = Callable[[], float]
+FINISH: Final = 5.0  # seconds for deliveries under way when the server stops
 RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
 _logger: Final = structlog.get_logger()
 
@@ -52,6 +53,7 @@ async def open_app(
     configured: settings.Settings,
     *,
     clock: Clock = time.time,
+    steady: Clock | None = None,
     dev: bool = False,
     more: Callable[[Log], Sequence[BaseRoute]] = lambda log: (),
     pages: Sequence[dict[str, str]] = (),
@@ -59,8 +61,9 @@ async def open_app(
 ) -> AsyncIterator[ASGIApp]:
     """The ASGI application, with its log open and its forwarders at work while this lasts.
 
-    ``more`` are further routes, given the log; ``pages`` links for the index's bar. ``widget`` is
-    what browsers get, if not what is installed.
+    ``steady`` is the forwarders' clock, which must not jump. ``more`` are further routes, given
+    the log; ``pages`` links for the index's bar. ``widget`` is what browsers get, if not what is
+    installed.
 
     Raises:
         LogError: the log cannot be opened.
@@ -68,7 +71,10 @@ async def open_app(
     """
     log = await SqliteLog.open(configured.server.log_path)
     try:
-        async with make_client() as client, _forwarding(configured, log, client, clock):
+        async with (
+            make_client() as client,
+            _forwarding(configured, log, client, clock, steady or steady_clock()),
+        ):
             yield build(
                 configured,
                 log,
@@ -116,10 +122,12 @@ def build(
 
 @asynccontextmanager
 async def _forwarding(
-    configured: settings.Settings, log: Log, client: httpx2.AsyncClient, clock: Clock
+    configured: settings.Settings, log: Log, client: httpx2.AsyncClient, clock: Clock, steady: Clock
 ) -> AsyncIterator[None]:
+    """The forwarders at work; at the end what is under way is settled, if that takes no longer
+    than a few seconds. What is cut off then is sent again after the next start."""
     forwarders = [
-        Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), clock)
+        Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), steady)
         for name, site in configured.sites.items()
         for upstream in site.upstreams
     ]
@@ -127,6 +135,10 @@ async def _forwarding(
     try:
         yield
     finally:
+        for each in forwarders:
+            each.stop()
+        if tasks:
+            await asyncio.wait(tasks, timeout=FINISH)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
