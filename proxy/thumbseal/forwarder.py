@@ -195,7 +195,7 @@ class Forwarder:
         itself be the cause: it is held, and the next one has its turn."""
         alone = len(sent) == 1 and retry.share(CLAIM, self._halvings) == 1
         wait = await self._back_off(error)
-        if not error.whole:
+        if not error.whole and self._failures > 1:  # one lost answer is nothing
             self._halvings = min(self._halvings + 1, CLAIM.bit_length() - 1)
         if alone and not error.whole:
             settled += [self._settled(*pair, Later(str(error), error.after)) for pair in sent]

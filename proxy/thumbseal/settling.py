@@ -54,6 +54,9 @@ def settled(
 ) -> Settled:
     """What the log is told of one thread; ``now`` in seconds."""
     match outcome:
+        case Delivered(dead=dead, again=True):
+            number, since = due.stored.thread_no, due.since_seq
+            return Settled(number, due.attempts, since, int(now * 1000), dead=dead)
         case Delivered():
             older = _superseded(change) if keeps_state else set()
             return _delivered(due, change, outcome, older)

@@ -22,8 +22,10 @@ def count(connection: sqlite3.Connection, upstream: str, site: str) -> Counts:
     held, postponed = connection.execute(
         "SELECT coalesce(sum(reason <> ''), 0), coalesce(sum(reason = ''), 0)"
         " FROM hold JOIN events USING (thread_no)"
-        " WHERE upstream = ? AND seq BETWEEN since_seq AND ?",
-        (upstream, cursor),
+        " WHERE hold.upstream = :upstream AND seq BETWEEN since_seq AND :cursor"
+        " AND seq NOT IN (SELECT seq FROM dead WHERE upstream = :upstream)"
+        " AND seq NOT IN (SELECT seq FROM waiting WHERE upstream = :upstream)",
+        {"upstream": upstream, "cursor": cursor},
     ).fetchone()
     dead = one("SELECT count(*) FROM dead WHERE upstream = ? AND NOT again", upstream)
     again = one("SELECT count(*) FROM dead WHERE upstream = ? AND again", upstream)

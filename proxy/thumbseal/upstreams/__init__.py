@@ -34,11 +34,13 @@ class Change(Struct, frozen=True):
 class Delivered(Struct, frozen=True):
     """The upstream has it. ``waiting`` are votes (seq, message) on messages not recorded yet;
     ``dead`` are single events refused for good, with the reason; ``lossy`` those of which it
-    cannot hold all."""
+    cannot hold all. With ``again`` the rest has to be sent once more without the dead ones, since
+    they took their neighbours along."""
 
     waiting: tuple[tuple[int, MessageId], ...] = ()
     dead: tuple[tuple[int, str], ...] = ()
     lossy: tuple[int, ...] = ()
+    again: bool = False
 
 
 class Later(Struct, frozen=True):

@@ -81,21 +81,8 @@ class LunaryUpstream:
         each thread.
 
         What follows a refused start Lunary drops without a word, so a change of which something
-        was refused goes out once more without it.
+        was refused has to go out once more without it.
         """
-        outcomes = await self._deliver(changes)
-        refused = [
-            number
-            for number, outcome in enumerate(outcomes)
-            if isinstance(outcome, Delivered) and dict(outcome.dead).keys() - changes[number].dead
-        ]
-        if refused:
-            rest = [_without(changes[number], outcomes[number]) for number in refused]
-            for number, outcome in zip(refused, await self.deliver(rest), strict=True):
-                outcomes[number] = _joined(outcomes[number], outcome)
-        return outcomes
-
-    async def _deliver(self, changes: Sequence[Change]) -> list[Outcome]:
         wires = [project(change) for change in changes]
         owned = [(number, wire) for number, own in enumerate(wires) for wire in own]
         owned.sort(key=lambda pair: pair[1].at)
@@ -178,19 +165,8 @@ def _outcome(change: Change, results: Sequence[tuple[Wire, Result]]) -> Outcome:
         if any(sign in text for sign in TRANSIENT):
             return Later(f"Lunary: {text[:200]}")
         dead |= dict.fromkeys(wire.seqs, f"Lunary: {text[:200]}")
-    return Delivered(_waiting(change), tuple(dead.items()), lost(change))
-
-
-def _without(change: Change, outcome: Outcome) -> Change:
-    return structs.replace(change, dead=change.dead | dict(outcome.dead).keys())
-
-
-def _joined(first: Outcome, rest: Outcome) -> Outcome:
-    """What became of a change that was sent twice. If the rest must wait all of it does, and what
-    is dead is found out anew."""
-    if isinstance(rest, Later):
-        return rest
-    return structs.replace(rest, dead=tuple({**dict(first.dead), **dict(rest.dead)}.items()))
+    again = bool(dead.keys() - change.dead)
+    return Delivered(_waiting(change), tuple(dead.items()), lost(change), again)
 
 
 def _batches(events: Sequence[dict[str, Any]]) -> Iterator[list[msgspec.Raw]]:
