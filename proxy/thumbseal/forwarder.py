@@ -23,7 +23,7 @@ from thumbseal.settling import settled as settle
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, Upstream, UpstreamDown
 from thumbseal.upstreams.dispatch import Dispatched, dispatch, find_fault
 
-CLAIM: Final = 200  # events at once: enough for large batches, little to do again
+CLAIM: Final = 500  # events at once: enough to catch up in few requests, little to do again
 MAX_FOLDS: Final = 1_000
 POLL: Final = 1.0  # seconds; a lost wake-up costs no more than this
 BUDGET: Final = 5.0  # seconds in which a claim begins calls: a slow thread delays no more than that

@@ -1,9 +1,11 @@
 """A forwarder in the field: a real log, real HTTP, an upstream with moods, and virtual time."""
 
 import itertools
+import sqlite3
+import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,14 +17,16 @@ from msgspec import structs
 from tests.forwarding import NAME
 from tests.histories import ANN
 from tests.proxy import START
-from thumbseal.conversation import Conversation, fold
 from thumbseal.events import AnyEntry
 from thumbseal.forwarder import Forwarder
 from thumbseal.ids import ThreadId
-from thumbseal.log import Counts, Draft, Receipt
+from thumbseal.log import Counts, Draft, Receipt, StoredThread
+from thumbseal.log.claims import read_thread
+from thumbseal.log.receipts import receipts
 from thumbseal.log.sqlite import SqliteLog
 from thumbseal.upstreams import Upstream
 from thumbseal.upstreams.calls import make_client
+from thumbseal.web.serving import SWITCH_SECONDS
 
 SITE: Final = "support"
 Said = tuple[ThreadId, AnyEntry]
@@ -41,13 +45,15 @@ class Time:
 class Field:
     """One log, and forwarders that come and go."""
 
-    def __init__(self, log: SqliteLog, client: httpx2.AsyncClient, random: Random) -> None:
+    def __init__(
+        self, path: Path, log: SqliteLog, client: httpx2.AsyncClient, random: Random
+    ) -> None:
         self.log = log
+        self._path = path
         self.client = client
         self.random = random
         self.time = Time()
         self.steps = 0
-        self.stored: list[ThreadId] = []
         self._numbers = itertools.count(1)
 
     def forwarder(self, upstream: Upstream) -> Forwarder:
@@ -63,7 +69,6 @@ class Field:
             ]
             verdicts = await self.log.append(SITE, drafts, ms)
             assert {each.status for each in verdicts} == {"accepted"}
-        self.stored = list(dict.fromkeys([*self.stored, *(thread for thread, _ in said)]))
 
     def _stamped(self, entry: AnyEntry, ms: int) -> AnyEntry:
         number = next(self._numbers)
@@ -85,33 +90,43 @@ class Field:
     async def counts(self) -> Counts:
         return await self.log.counts(NAME, SITE)
 
-    async def receipts(self) -> dict[ThreadId, dict[int, Receipt]]:
+    def receipts(self) -> dict[ThreadId, dict[int, Receipt]]:
         """What became of each event, event by event."""
-        return {thread: await self.log.receipts(NAME, SITE, thread) for thread in self.stored}
+        with closing(sqlite3.connect(self._path)) as connection:
+            threads = connection.execute("SELECT thread, thread_no FROM threads").fetchall()
+            return {
+                ThreadId(thread): receipts(connection, NAME, thread_no)
+                for thread, thread_no in threads
+            }
 
     async def check_conservation(self) -> Counts:
         """Every event has one receipt, and the figures are the sums of those."""
         counts = await self.counts()
         found = Counter(
-            receipt.state for own in (await self.receipts()).values() for receipt in own.values()
+            receipt.state for own in self.receipts().values() for receipt in own.values()
         )
         told = {name: getattr(counts, name) for name in ("delivered", "pending", "held", "dead")}
         assert {name: found[name] for name in told} == told  # type: ignore[index]
         assert counts.accepted == sum(told.values())
         return counts
 
-    async def conversations(self) -> Iterator[Conversation]:
-        stored = [await self.log.read(SITE, thread) for thread in self.stored]
-        return (fold(each.events, Conversation(each.thread, each.user)) for each in stored if each)
+    def threads(self) -> list[StoredThread]:
+        """All that is stored."""
+        with closing(sqlite3.connect(self._path)) as connection:
+            numbers = connection.execute("SELECT thread_no FROM threads ORDER BY 1").fetchall()
+            return [read_thread(connection, number) for (number,) in numbers]
 
 
 @asynccontextmanager
 async def open_field(folder: Path, random: Random) -> AsyncIterator[Field]:
     log = await SqliteLog.open(folder / "log.db")
-    client = make_client()
+    client, interval = make_client(), sys.getswitchinterval()
+    # As the server does it: the upstream's thread would make the log's wait for the interpreter.
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        yield Field(log, client, random)
+        yield Field(folder / "log.db", log, client, random)
     finally:
+        sys.setswitchinterval(interval)
         await client.aclose()
         await log.close()
 

@@ -23,6 +23,7 @@ from tests.doubles.serving import serve
 from tests.lunary_desk import Impatient
 from tests.reliability.conftest import Report
 from tests.reliability.field import Field, Said, numbered, open_field
+from thumbseal.conversation import Conversation, fold
 from thumbseal.events import AnyEntry, Custom, Feedback, Message, Opinion
 from thumbseal.forwarder import Forwarder
 from thumbseal.ids import MessageId, ThreadId
@@ -36,8 +37,9 @@ LOST: Final = 0.10  # of the answers, after the request was applied
 REFUSED: Final = 0.05  # of the requests
 POISONED: Final = 0.05  # of the events: Lunary can never hold them
 RATIO: Final = 1.3  # requests, to those of a run without faults
+BATCH: Final = 100
 DAY: Final = 86_400.0
-LIVES: Final = (20, 40)  # steps of a forwarder before it is killed, between two restarts of Lunary
+LIVES: Final = (10, 15)  # steps of a forwarder before it is killed, between two restarts of Lunary
 
 
 class Story:
@@ -199,18 +201,20 @@ def order(run: Run) -> tuple[int, str]:
 
 async def tell_at_once(field: Field) -> LunaryDouble:
     """A Lunary that was told each thread's fold whole, without what is dead."""
-    double = make_double()
-    receipts = await field.receipts()
+    double, receipts = make_double(), field.receipts()
+    changes: list[Change] = []
+    for stored in field.threads():
+        dead = frozenset(q for q, each in receipts[stored.thread].items() if each.state == "dead")
+        conversation = fold(stored.events, Conversation(stored.thread, stored.user))
+        changes.append(Change("support", conversation, stored.events, dead))
     with serve(double) as url:
         upstream = adapter(field, url)
-        for conversation in await field.conversations():
-            thread = ThreadId(conversation.thread)
-            stored = await field.log.read("support", thread)
-            assert stored is not None
-            dead = frozenset(seq for seq, each in receipts[thread].items() if each.state == "dead")
-            (outcome,) = await upstream.deliver(
-                [Change("support", conversation, stored.events, dead)]
-            )
-            assert isinstance(outcome, Delivered)
-            assert dict(outcome.dead).keys() <= dead
+        outcomes = [
+            outcome
+            for start in range(0, len(changes), BATCH)
+            for outcome in await upstream.deliver(changes[start : start + BATCH])
+        ]
+    for change, outcome in zip(changes, outcomes, strict=True):
+        assert isinstance(outcome, Delivered)
+        assert dict(outcome.dead).keys() <= change.dead
     return double
