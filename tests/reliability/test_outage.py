@@ -17,8 +17,8 @@ from thumbseal.upstreams import Change, Delivered, Outcome, UpstreamDown
 from thumbseal.upstreams.lunary import PAUSE
 
 HOURS: Final = 6
-# Events a second. What is promised is promised for 100 (THUMBSEAL_RATE=100, a quarter of an hour); a
-# twentieth takes as little of the time, and memory that grew with what waits would show all the same.
+# Events a second. What is promised is promised for 100 (THUMBSEAL_RATE=100 takes a while); memory
+# that grew with what waits shows at a twentieth of it, too.
 RATE: Final = int(os.environ.get("THUMBSEAL_RATE", "5"))
 PERIOD: Final = 60  # seconds of arrivals that are stored at once
 LENGTH: Final = 20  # events in a thread

@@ -11,7 +11,9 @@ import structlog
 from thumbseal import settings
 from thumbseal.cli.options import config_option, explained
 from thumbseal.demo.served import PAGES, demo_routes, demo_settings
+from thumbseal.errors import ThumbsealError
 from thumbseal.web.app import open_app
+from thumbseal.web.service import Service
 from thumbseal.web.serving import bind, run, serve
 
 
@@ -20,7 +22,11 @@ from thumbseal.web.serving import bind, run, serve
 @click.option("--dev", is_flag=True, help="Also take pages opened from a file (Origin: null).")
 @explained
 def serve_settings(config: Path, dev: bool) -> None:
-    """Run the server until SIGTERM or Ctrl-C."""
+    """Run the server until SIGTERM or Ctrl-C.
+
+    SIGHUP reads the settings again; a file with a mistake changes nothing. SIGTERM finishes what is
+    under way, a second one hurries.
+    """
     configured = settings.read(config)
     _log_to_stderr()
     host, port = configured.server.address
@@ -30,7 +36,21 @@ def serve_settings(config: Path, dev: bool) -> None:
     def started() -> None:
         structlog.get_logger().info("serving", url=url, sites=list(configured.sites))
 
-    run(serve(open_app(configured, dev=dev), listening, started))
+    async def reread(service: Service) -> None:
+        try:
+            changed = settings.read(config)
+            await service.use(changed)
+        except ThumbsealError as error:
+            structlog.get_logger().error("settings_refused", error=str(error))
+            return
+        structlog.get_logger().info("settings_read", sites=list(changed.sites))
+        if (changed.server.listen, changed.server.log) != (
+            configured.server.listen,
+            configured.server.log,
+        ):
+            structlog.get_logger().warning("restart_needed", settings=["listen", "log"])
+
+    run(serve(open_app(configured, dev=dev), listening, started, reread))
 
 
 @click.command()

@@ -30,6 +30,7 @@ from thumbseal.upstreams.webhook import WebhookUpstream
 from thumbseal.web import health
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
+from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
 
@@ -58,7 +59,7 @@ async def open_app(
     more: Callable[[Log], Sequence[BaseRoute]] = lambda log: (),
     pages: Sequence[dict[str, str]] = (),
     widget: Release | None = None,
-) -> AsyncIterator[ASGIApp]:
+) -> AsyncIterator[Service]:
     """The ASGI application, with its log open and its forwarders at work while this lasts.
 
     ``steady`` is the forwarders' clock, which must not jump. ``more`` are further routes, given
@@ -71,19 +72,26 @@ async def open_app(
     """
     log = await SqliteLog.open(configured.server.log_path)
     try:
-        async with (
-            make_client() as client,
-            _forwarding(configured, log, client, clock, steady or steady_clock()),
-        ):
-            yield build(
-                configured,
-                log,
-                clock=clock,
-                dev=dev,
-                more=more(log),
-                pages=pages,
-                widget=widget or release(__version__),
+        async with make_client() as client:
+            service = Service(
+                lambda settings: build(
+                    settings,
+                    log,
+                    clock=clock,
+                    dev=dev,
+                    more=more(log),
+                    pages=pages,
+                    widget=widget or release(__version__),
+                ),
+                lambda settings: _forwarding(
+                    settings, log, client, clock, steady or steady_clock()
+                ),
             )
+            try:
+                await service.use(configured)
+                yield service
+            finally:
+                await service.close()
     finally:
         await log.close()
 
