@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ from thumbseal.web.health import Leaving
 # let a busy event loop keep it waiting longer than the disk does.
 SWITCH_SECONDS: Final = 0.0005
 GRACE: Final = 1.0  # seconds in which requests are still taken after the first signal
+LAST: Final = 0.2  # seconds for the first bytes of requests on connections just made
 DRAIN: Final = 10  # seconds for requests under way when the server stops
 BACKLOG: Final = 1_024
 
@@ -117,6 +118,31 @@ class _Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door first: who stood in it is let in, and has a request on its way."""
+        doors = [each.dup() for each in sockets or ()]
+        for server in self.servers:
+            server.close()
+        for connection in [each for door in doors for each in _last_in(door)]:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(LAST)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(self.config, self.server_state, self.lifespan.state)
+        return protocol
+
+
+def _last_in(door: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system has taken and nobody has accepted; then the door is shut."""
+    door.setblocking(False)
+    with door, contextlib.suppress(BlockingIOError):
+        while True:
+            connection, _ = door.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
