@@ -1,6 +1,7 @@
 """The forwarder, step by step: what it takes from the log, and what it does with an answer."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from thumbseal import forwarder as module
 from thumbseal import retry
 from thumbseal.errors import LogError
 from thumbseal.events import Message, Opinion
+from thumbseal.forwarder import Forwarder
 from thumbseal.ids import ThreadId
 from thumbseal.log import Claim, Counts, Receipt, Settled, Standing
 from thumbseal.log.sqlite import SqliteLog
@@ -462,6 +464,29 @@ async def test_a_hold_from_another_time_is_due(bench: Bench) -> None:
     bench.restart()
     bench.upstream.answer = later()
     assert await bench.step() == ["a: 1"]
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
+async def test_the_machine_s_clock_may_jump(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """A wait is neither cut short nor drawn out by whatever is done to the machine's clock."""
+    clock = module.steady_clock()
+    forwarder = Forwarder(NAME, bench.log, bench.upstream, clock, lambda: 1.0)
+    bench.upstream.answer = later(A, after=600.0)
+    await bench.say(A, message("u1"))
+    await forwarder.step()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    assert await forwarder.step() is None
+    hold = await bench.log.next_hold(NAME)
+    assert hold is not None
+    assert hold / 1000 - clock() == pytest.approx(600.0, abs=60.0)
+    passed = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: passed() + 600.0)
+    bench.upstream.take()
+    await forwarder.step()
+    assert bench.upstream.take() == ["a: 1"]
 
 
 # Killed anywhere.

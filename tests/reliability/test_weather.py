@@ -16,10 +16,11 @@ import pytest
 from tests.doubles.lunary import PROJECT, Answer, Instead, LunaryDouble
 from tests.doubles.serving import serve
 from tests.forwarding import NAME
-from tests.histories import message
+from tests.histories import message, vote
 from tests.reliability.conftest import Report
 from tests.reliability.field import Field, Said, Time, numbered, open_field
 from thumbseal import retry
+from thumbseal.forwarder import Forwarder
 from thumbseal.ids import ThreadId
 from thumbseal.settings import Lunary, Secret
 from thumbseal.upstreams import Change, Delivered, Later, Outcome
@@ -244,7 +245,7 @@ class Adjusted:
         return
 
 
-def forwarder_to(field: Field, url: str) -> Any:
+def forwarder_to(field: Field, url: str) -> Forwarder:
     return field.forwarder(
         LunaryUpstream(Lunary("x", Secret(PROJECT.private_key), url), field.client)
     )
@@ -269,3 +270,45 @@ def test_a_pause_outlives_the_forwarder(tmp_path: Path, seed: int) -> None:
             assert (standing.state, standing.reason) == ("asked", "status 429")
 
     asyncio.run(run())
+
+
+def test_a_toggled_thumb_at_lunary(tmp_path: Path, seed: int, report: Report) -> None:
+    """Ten clicks within a second are one request with one vote, the last one; and a thumb that is
+    taken back is taken back at Lunary."""
+
+    async def run() -> dict[str, Any]:
+        async with open_field(tmp_path, Random(seed)) as field:
+            double = LunaryDouble(Adjusted(field.time), requests_per_minute=10**9)
+            (thread,) = numbered(field.random, 1)
+            with serve(double) as url:
+                forwarder = forwarder_to(field, url)
+                await field.store([(thread, message("u1")), (thread, message("a1"))])
+                await field.pass_time(forwarder, DAY)
+                asked = [await click(field, forwarder, double, thread, THUMBS)]
+                shown = [double.exchanges(thread)[0].feedback]
+                asked.append(await click(field, forwarder, double, thread, ["up", None]))
+                shown.append(double.exchanges(thread)[0].feedback)
+            counts = await field.check_conservation()
+            assert counts.delivered == counts.accepted == 14
+            return {"requests": asked, "thumbs": [each["thumb"] for each in shown]}
+
+    figures = asyncio.run(run())
+    report({"test": "toggle", "seed": seed, **figures})
+    assert figures["requests"] == [1, 1]
+    assert figures["thumbs"] == ["down", None]
+
+
+THUMBS: Final = ["up", "down"] * 5
+
+
+async def click(
+    field: Field, forwarder: Forwarder, double: LunaryDouble, thread: ThreadId, thumbs: list[Any]
+) -> int:
+    """Click through these thumbs within a second; how many requests that made in the end."""
+    before = len(double.journal)
+    for thumb in thumbs:
+        await field.store([(thread, vote("a1", thumb=thumb))])
+        await forwarder.step()
+        field.time.now += 0.09
+    await field.pass_time(forwarder, DAY)
+    return len(double.journal) - before
