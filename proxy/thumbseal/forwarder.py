@@ -18,6 +18,7 @@ from thumbseal import retry
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import LogError
 from thumbseal.log import Claim, Due, Log, Settled, Standing
+from thumbseal.patience import Patience, standing
 from thumbseal.settling import Unsent, is_young, new_events, postponed
 from thumbseal.settling import settled as settle
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, Upstream, UpstreamDown
@@ -58,12 +59,8 @@ class Forwarder:
         self._clock = clock or steady_clock()
         self._jitter = jitter
         self._folds: OrderedDict[int, Conversation] = OrderedDict()
-        self._failures = 0
-        self._halvings = 0
-        self._tripped = False
+        self._patience = Patience(CLAIM, upstream.concurrency, jitter)
         self._holds = False
-        self._tally = retry.Tally()
-        self._width = 1
         self._standing: Standing | None = None
         self._stop = asyncio.Event()
         self._stored = log.watch()
@@ -72,12 +69,9 @@ class Forwarder:
     async def run(self) -> None:
         """Deliver until `stop`, or cancellation."""
         self._logger.info("upstream", cannot_hold=list(self._upstream.lossy))
-        wait = await self._guarded(self.resume)
+        wait = await self._guarded(self.resume())
         while not self._stop.is_set():
-            await self._rest(wait)
-            self._stored.clear()
-            if not self._stop.is_set():
-                wait = await self._guarded(self.step)
+            wait = await self._guarded(self._turn(wait))
 
     def stop(self) -> None:
         """Begin nothing more; `run` returns when what is under way has been settled."""
@@ -91,6 +85,11 @@ class Forwarder:
             return 0.0
         left = self._standing.next_at / 1000 - self._clock()
         return left if left <= retry.LONGEST_ASKED else 0.0
+
+    async def _turn(self, wait: float | None) -> float | None:
+        await self._rest(wait)
+        self._stored.clear()
+        return None if self._stop.is_set() else await self.step()
 
     async def step(self) -> float | None:
         """One claim from beginning to end.
@@ -118,7 +117,7 @@ class Forwarder:
     async def _claim(self, now: int) -> Claim:
         """What to try next: half holds at most, and if one thread alone, new and held in turn, so
         that one which always fails is not the only one that is ever tried."""
-        limit = 1 if self._tripped else retry.share(CLAIM, self._halvings)
+        limit = self._patience.limit
         known = {number: told.last_seq for number, told in self._folds.items()}
         for _ in range(2):
             self._holds = limit > 1 or not self._holds
@@ -132,7 +131,7 @@ class Forwarder:
         self, claim: Claim, sent: Sequence[Due], settled: list[Settled]
     ) -> float | None:
         changes = [self._change(due) for due in sent]
-        done = await dispatch(self._upstream, changes, self._width, BUDGET)
+        done = await dispatch(self._upstream, changes, self._patience.width, BUDGET)
         if done.trouble is not None and not done.sent:
             return await self._down(
                 done.trouble, claim, list(zip(sent, changes, strict=True)), settled
@@ -193,59 +192,35 @@ class Forwarder:
     ) -> float:
         """Nothing arrived, so nothing moves. But one thread that failed alone, time and again, may
         itself be the cause: it is held, and the next one has its turn."""
-        alone = len(sent) == 1 and retry.share(CLAIM, self._halvings) == 1
-        wait = await self._back_off(error)
-        if not error.whole and self._failures > 1:  # one lost answer is nothing
-            self._halvings = min(self._halvings + 1, CLAIM.bit_length() - 1)
+        alone = len(sent) == 1 and self._patience.limit == 1
+        wait = await self._tell(error, self._patience.lost(error))
         if alone and not error.whole:
             settled += [self._settled(*pair, Later(str(error), error.after)) for pair in sent]
             await self._log.settle(claim, settled, self._ms())
         return wait
 
-    async def _back_off(self, error: UpstreamDown) -> float:
-        if error.after is None or error.refused:
-            self._failures += 1
-            wait = retry.delay(self._failures, self._jitter(), error.after)
-        else:
-            wait = retry.asked(error.after)
-        if error.refused:
-            wait = max(wait, retry.REFUSED)
-        self._width = retry.width(self._width, self._upstream.concurrency, failed=True)
-        state: Final = "refused" if error.refused else "down" if error.after is None else "asked"
+    async def _judge(self, done: Dispatched) -> float:
+        """The seconds to leave the upstream alone, now that at least something was answered."""
+        reason = self._patience.answered(self._clock(), done.outcomes)
+        if done.trouble is not None:
+            return await self._tell(done.trouble, self._patience.put_off(done.trouble))
+        if reason is not None:
+            return await self._tell(UpstreamDown(reason), retry.OPEN)
+        await self._stand(None)
+        return self._upstream.pause
+
+    async def _tell(self, error: UpstreamDown, wait: float) -> float:
+        """Say what is the matter, to the logs and to whoever asks; gives the wait back."""
         tell = self._logger.error if error.refused else self._logger.warning
         tell(
             "upstream_refused" if error.refused else "upstream_down",
             reason=str(error),
-            failures=self._failures,
+            failures=self._patience.failures,
             wait_seconds=round(wait, 1),
         )
         since = self._standing.since if self._standing else self._ms()
-        await self._stand(Standing(state, str(error), since, self._ms() + int(wait * 1000)))
+        await self._stand(standing(error, since, self._ms() + int(wait * 1000)))
         return wait
-
-    async def _judge(self, done: Dispatched) -> float:
-        """How the upstream is doing, now that at least something was answered; the seconds to
-        leave it alone."""
-        good = sum(isinstance(outcome, Delivered) for outcome in done.outcomes)
-        bad = sum(isinstance(each, Later) and each.after is None for each in done.outcomes)
-        self._tally = self._tally.add(self._clock(), good, bad)
-        if self._tripped and not bad:
-            self._tally = retry.Tally()
-        self._tripped = self._tally.trips or (self._tripped and bad > 0)
-        failed = bad > 0 or done.trouble is not None
-        self._width = retry.width(self._width, self._upstream.concurrency, failed=failed)
-        self._failures = 0
-        self._halvings = max(self._halvings - 1, 0)
-        if done.trouble is not None:
-            return await self._back_off(done.trouble)
-        if not self._tripped:
-            await self._stand(None)
-            return self._upstream.pause
-        since = self._standing.since if self._standing else self._ms()
-        reason = next((each.reason for each in done.outcomes if isinstance(each, Later)), "")
-        self._logger.warning("upstream_down", reason=reason, wait_seconds=retry.OPEN)
-        await self._stand(Standing("down", reason, since, self._ms() + int(retry.OPEN * 1000)))
-        return retry.OPEN
 
     async def _find_faults(
         self, sent: Sequence[Due], changes: Sequence[Change], done: Dispatched
@@ -266,18 +241,16 @@ class Forwarder:
             await self._log.stand(self.name, standing)
             self._standing = standing
 
-    async def _guarded(self, deed: Callable[[], Awaitable[float | None]]) -> float | None:
+    async def _guarded(self, deed: Awaitable[float | None]) -> float | None:
         """The deed's wait, or how long to wait where it failed in a way that nobody foresaw."""
         try:
-            return await deed()
+            return await deed
         except LogError as error:
             self._logger.error("log_failed", error=str(error))
             return POLL
         except Exception as error:
             self._logger.error("forwarder_failed", exc_info=True)
-            self._failures += 1
-            self._logger.warning("forwarder_waits", reason=type(error).__name__)
-            return retry.delay(self._failures, self._jitter())
+            return self._patience.put_off(UpstreamDown(type(error).__name__))
 
     async def _rest(self, wait: float | None) -> None:
         """Wait so many seconds; without a number until something is stored or a hold is due. What
@@ -295,8 +268,8 @@ class Forwarder:
 
     async def _called(self) -> bool:
         """Whether somebody asks to try at once."""
-        standing = await self._log.standing(self.name)
-        return standing is not None and standing.next_at == 0
+        noted = await self._log.standing(self.name)
+        return noted is not None and noted.next_at == 0
 
     def _ms(self) -> int:
         return int(self._clock() * 1000)

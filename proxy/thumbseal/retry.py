@@ -32,10 +32,15 @@ def asked(after: float) -> float:
     return max(after, FIRST)
 
 
-def share(limit: int, halvings: int) -> int:
-    """How many events to claim: half as many after each failure, twice after each success, so that
-    what makes an upstream fail ends up alone and out of the others' way."""
-    return max(1, limit >> halvings)
+def share(limit: int, cuts: int) -> int:
+    """How many events to claim: a quarter after each failure, four times as many after each
+    success, so that what makes an upstream fail ends up alone and out of the others' way."""
+    return max(1, limit >> 2 * cuts)
+
+
+def most_cuts(limit: int) -> int:
+    """After how many cuts a claim is one event."""
+    return limit.bit_length() // 2
 
 
 def width(now: int, most: int, failed: bool) -> int:
@@ -57,4 +62,9 @@ class Tally(Struct, frozen=True):
         """Whether so much failed that the upstream should be left alone for a while."""
         good = sum(entry[1] for entry in self.entries)
         bad = sum(entry[2] for entry in self.entries)
-        return good + bad >= FEWEST and bad >= SHARE * (good + bad)
+        return bool(self.entries[-1][2]) and good + bad >= FEWEST and mostly(good, bad)
+
+
+def mostly(good: int, bad: int) -> bool:
+    """Whether so many failed that more would be in vain."""
+    return bad > 0 and bad >= SHARE * (good + bad)
