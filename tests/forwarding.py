@@ -26,6 +26,9 @@ class Scripted:
     """An upstream that answers as ``answer`` says and keeps what it was asked."""
 
     pause = 0.25
+    batch = 1_000
+    concurrency = 1
+    keeps_state = False
     lossy: tuple[str, ...] = ()
 
     def __init__(self) -> None:

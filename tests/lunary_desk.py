@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 from starlette.types import Receive, Scope, Send
 
 from tests.doubles.lunary import PROJECT, LunaryDouble
@@ -15,7 +15,7 @@ from tests.histories import THREAD, folded
 from thumbseal.conversation import Conversation
 from thumbseal.events import Custom, Event, Opinion
 from thumbseal.settings import Lunary, Secret
-from thumbseal.upstreams import Change, Outcome, UpstreamDown
+from thumbseal.upstreams import Change, Delivered, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import make_client
 from thumbseal.upstreams.lunary import LunaryUpstream
 
@@ -74,7 +74,21 @@ class Desk:
         self.upstream = LunaryUpstream(Lunary("lunary", key, url), self.client)
 
     def deliver(self, *changes: Change) -> list[Outcome]:
-        return self.runner.run(self.upstream.deliver(changes))
+        """The outcomes; what has to be sent once more without its dead is, as a forwarder does."""
+        outcomes = self.runner.run(self.upstream.deliver(changes))
+        return [
+            self._without_dead(change, outcome)
+            if isinstance(outcome, Delivered) and outcome.again
+            else outcome
+            for change, outcome in zip(changes, outcomes, strict=True)
+        ]
+
+    def _without_dead(self, change: Change, outcome: Delivered) -> Outcome:
+        dead = dict(outcome.dead)
+        (rest,) = self.deliver(structs.replace(change, dead=change.dead | dead.keys()))
+        if isinstance(rest, Delivered):
+            return structs.replace(rest, dead=tuple({**dead, **dict(rest.dead)}.items()))
+        return rest
 
     def insist(self, change: Change) -> Outcome:
         """Deliver until there is an answer."""

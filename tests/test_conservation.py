@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.forwarding import A, B, Bench, C, Scripted, open_bench
+from tests.forwarding import NAME, A, B, Bench, C, Scripted, open_bench
 from tests.histories import custom, message, vote
 from thumbseal import forwarder as module
 from thumbseal import retry
@@ -19,6 +19,7 @@ from thumbseal.conversation import Conversation, fold
 from thumbseal.events import Event, Feedback
 from thumbseal.ids import MessageId, ThreadId
 from thumbseal.log import Counts
+from thumbseal.log.beside import open_beside
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 
 ENTRIES: Final = [
@@ -40,6 +41,7 @@ DEEDS: Final = st.lists(
         st.tuples(st.just("step"), FATES),
         st.tuples(st.just("kill"), FATES),
         st.tuples(st.just("step while down"), FATES),
+        st.tuples(st.just("retry"), st.sampled_from([None, A, B])),
         st.tuples(st.just("wait"), st.sampled_from([0.5, 1.0, 30.0])),
     ),
     min_size=8,
@@ -48,12 +50,14 @@ DEEDS: Final = st.lists(
 
 
 class Account:
-    """What an upstream should have of one thread; ``done`` of its ``events`` are off the hands."""
+    """What an upstream should have of one thread; ``done`` of its ``events`` are off the hands, but
+    ``again`` are tried once more."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.done = 0
         self.dead: set[int] = set()
+        self.again: set[int] = set()
         self.waiting: dict[int, MessageId] = {}
         self.attempts = 0
         self.next_at = 0
@@ -71,10 +75,15 @@ class Bank(Scripted):
         self.accounts: defaultdict[ThreadId, Account] = defaultdict(Account)
         self.fates: list[str] = []
         self.trouble: BaseException | None = None
+        self.broken: AssertionError | None = None
         self.answered: list[tuple[Change, Outcome]] = []
 
     async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
-        outcomes = [self._answer(change) for change in changes]
+        try:
+            outcomes = [self._answer(change) for change in changes]
+        except AssertionError as error:  # a forwarder survives those of its upstreams
+            self.broken = error
+            raise
         if self.trouble:
             raise self.trouble
         self.answered = list(zip(changes, outcomes, strict=True))
@@ -83,8 +92,9 @@ class Bank(Scripted):
     def _answer(self, change: Change) -> Outcome:
         thread = ThreadId(change.conversation.thread)
         account = self.accounts[thread]
-        upto = account.done + len(change.events)
-        assert change.events == account.events[account.done : upto] != []
+        upto = sum(event.seq <= change.conversation.last_seq for event in account.events)
+        again = [event for event in account.events[: account.done] if event.seq in account.again]
+        assert change.events == [*again, *account.events[account.done : upto]] != []
         whole = fold(account.events[:upto], Conversation(thread, user="ann"))
         assert change.conversation == whole
         assert change.dead == account.dead
@@ -114,9 +124,13 @@ class Bank(Scripted):
 
     def book(self) -> None:
         """What was answered has been settled."""
+        if self.broken:
+            raise self.broken
         for change, outcome in self.answered:
             account = self.accounts[ThreadId(change.conversation.thread)]
-            account.dead |= {seq for seq, _ in outcome.dead}
+            dead = {seq for seq, _ in outcome.dead}
+            account.dead |= dead
+            account.again -= dead
             if isinstance(outcome, Delivered):
                 self._book_delivered(account, change, outcome)
             else:
@@ -124,11 +138,15 @@ class Bank(Scripted):
                 wait = retry.delay(account.attempts, 1.0)
                 account.next_at = int((self.bench.clock.now + wait) * 1000)
                 if outcome.since is not None:
-                    account.done += sum(each.seq < outcome.since for each in change.events)
+                    account.done = max(
+                        account.done, sum(each.seq < outcome.since for each in account.events)
+                    )
+                    account.again = {seq for seq in account.again if seq >= outcome.since}
         self.answered = []
 
     def _book_delivered(self, account: Account, change: Change, outcome: Delivered) -> None:
-        account.done += len(change.events)
+        account.done = sum(each.seq <= change.conversation.last_seq for each in account.events)
+        account.again.clear()
         account.attempts = account.next_at = 0
         recorded = {turn.message.message for turn in change.conversation.turns}
         account.waiting |= dict(outcome.waiting)
@@ -139,7 +157,7 @@ class Bank(Scripted):
     def check(self, counts: Counts) -> None:
         """The log's counts are those of the accounts, and nothing is lost between them."""
         accounts = self.accounts.values()
-        left = sum(len(account.events) - account.done for account in accounts)
+        left = sum(len(each.events) - each.done + len(each.again) for each in accounts)
         waiting = sum(len(account.waiting) for account in accounts)
         dead = sum(len(account.dead) for account in accounts)
         total = sum(len(account.events) for account in accounts)
@@ -152,7 +170,8 @@ class Bank(Scripted):
 class Run:
     """One history of deeds: what people say, what the upstream does, where the server dies."""
 
-    def __init__(self, bench: Bench, keeps_state: bool) -> None:
+    def __init__(self, folder: Path, bench: Bench, keeps_state: bool) -> None:
+        self.folder = folder
         self.bench = bench
         self.bank = bench.upstream = Bank(bench, keeps_state)
         bench.restart()
@@ -165,6 +184,8 @@ class Run:
                 await self.bench.say(*argument[:1], *argument[1], site="other")
             case "wait":
                 self.bench.clock.now += argument
+            case "retry":
+                self.retry(argument)
             case _:
                 await self.step(deed, list(argument))
         self.bank.check(await self.bench.counts())
@@ -174,9 +195,24 @@ class Run:
         stored = await self.bench.log.read("support", thread)
         self.bank.accounts[thread].events = stored.events if stored else []
 
+    def retry(self, thread: ThreadId | None) -> None:
+        """What an operator does beside the server: all that is held or dead, or one thread's."""
+        with open_beside(self.folder / "log.db") as log:
+            for _ in log.retry(log.find(NAME, thread)):
+                pass
+        for name, account in self.bank.accounts.items():
+            if thread in (None, name):
+                account.again |= account.dead
+                account.dead.clear()
+                account.next_at = 0
+                account.attempts = 0
+
     async def step(self, deed: str, fates: list[str]) -> None:
         self.bank.fates = fates
-        troubles = {"kill": asyncio.CancelledError(), "step while down": UpstreamDown("away")}
+        troubles = {
+            "kill": asyncio.CancelledError(),
+            "step while down": UpstreamDown("away", whole=True),
+        }
         self.bank.trouble = troubles.get(deed)
         try:
             await self.bench.forwarder.step()
@@ -196,7 +232,7 @@ class Run:
 async def run(deeds: list[tuple[str, Any]], keeps_state: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_bench(Path(folder)) as bench:
-            history = Run(bench, keeps_state)
+            history = Run(Path(folder), bench, keeps_state)
             for deed, argument in deeds:
                 await history.do(deed, argument)
             await history.finish()

@@ -1,6 +1,7 @@
 """The forwarder, step by step: what it takes from the log, and what it does with an answer."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +13,14 @@ from structlog.testing import capture_logs
 from tests.forwarding import NAME, A, B, Bench, C, Scripted, open_bench
 from tests.histories import custom, message, uid, vote
 from thumbseal import forwarder as module
+from thumbseal import retry
 from thumbseal.errors import LogError
+from thumbseal.events import Message, Opinion
+from thumbseal.forwarder import Forwarder
 from thumbseal.ids import ThreadId
-from thumbseal.log import Claim, Counts, Settled
+from thumbseal.log import Claim, Counts, Receipt, Settled, Standing
 from thumbseal.log.sqlite import SqliteLog
-from thumbseal.retry import REFUSED
+from thumbseal.retry import FAULTS, REFUSED
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +88,7 @@ async def test_a_forgotten_fold_is_told_anew(bench: Bench, monkeypatch: pytest.M
     claim, kept = SqliteLog.claim, []
 
     async def watched(*asked: Any) -> Claim:
-        kept.append(len(asked[-1]))
+        kept.append(len(asked[5]))
         return await claim(*asked)
 
     monkeypatch.setattr(SqliteLog, "claim", watched)
@@ -280,6 +284,211 @@ async def test_an_upstream_that_refuses_us_is_left_alone(bench: Bench) -> None:
     assert await bench.counts() == Counts(1, 0, 1, 0, 0)
 
 
+async def test_what_an_upstream_asks_for_is_no_failure(bench: Bench) -> None:
+    """However often it asks for time, the wait after the next real failure is the first one."""
+    await bench.say(A, message("u1"))
+    bench.upstream.answer = down(UpstreamDown("status 429", after=0.0, whole=True))
+    assert [await bench.forwarder.step() for _ in range(5)] == [1.0] * 5
+    bench.upstream.answer = down(UpstreamDown("no answer", whole=True))
+    assert await bench.forwarder.step() == 1.0
+
+
+async def test_a_wait_that_was_asked_for_survives_a_restart(bench: Bench) -> None:
+    """A restarted server is no earlier than the upstream said; an outage it may ask about."""
+    await bench.say(A, message("u1"))
+    bench.upstream.answer = down(UpstreamDown("status 429", after=41.0, whole=True))
+    await bench.forwarder.step()
+    bench.clock.now += 1.0
+    bench.restart()
+    assert await bench.forwarder.resume() == pytest.approx(40.0)
+    bench.upstream.answer = down(UpstreamDown("no answer", whole=True))
+    await bench.forwarder.step()
+    bench.restart()
+    assert await bench.forwarder.resume() == 0.0
+
+
+async def test_whoever_asks_is_told_what_is_the_matter(bench: Bench) -> None:
+    """What ails an upstream as a whole stands in the log, since when, until it is well again."""
+    await bench.say(A, message("u1"))
+    began = bench.ms
+    for error in (UpstreamDown("away"), UpstreamDown("key", refused=True)):
+        bench.upstream.answer = down(error)
+        wait = await bench.forwarder.step()
+        assert wait is not None
+        next_at = bench.ms + int(wait * 1000)
+        standing = Standing("refused" if error.refused else "down", str(error), began, next_at)
+        assert await bench.log.standing(NAME) == standing
+        bench.clock.now += wait
+    bench.upstream.answer = later()
+    await bench.step()
+    assert await bench.log.standing(NAME) is None
+
+
+async def test_what_makes_an_upstream_fail_ends_up_alone(bench: Bench) -> None:
+    """A thread at which the upstream breaks down each time is found by ever smaller claims, and
+    held; the others arrive."""
+
+    def break_down(change: Change) -> Outcome:
+        if change.conversation.thread == B:
+            raise UpstreamDown("status 500")
+        return Delivered()
+
+    bench.upstream.answer = break_down
+    for name, thread in (("u1", A), ("u2", B), ("u3", C)):
+        await bench.say(thread, message(name), message(name.replace("u", "a")))
+    for _ in range(20):
+        bench.clock.now += await bench.forwarder.step() or 1.0
+    assert await bench.counts() == Counts(6, 4, 0, 2, 0)
+    receipts = await bench.log.receipts(NAME, "support", B)
+    assert {each.reason for each in receipts.values()} == {"status 500"}
+
+
+async def test_an_upstream_that_is_away_holds_no_thread(bench: Bench) -> None:
+    """Where nothing was looked at, nothing in it is to blame, however long it takes."""
+    await bench.say(A, message("u1"))
+    bench.upstream.answer = down(UpstreamDown("no answer", whole=True))
+    for _ in range(20):
+        await bench.forwarder.step()
+    assert await bench.counts() == Counts(1, 0, 1, 0, 0)
+
+
+async def test_the_breaker_leaves_a_failing_upstream_alone(bench: Bench) -> None:
+    """Where most threads fail, one thread every half minute asks whether it is over."""
+    threads = [ThreadId(f"{A[:-2]}{number:02}") for number in range(20)]
+    bench.upstream.answer = later(*threads)
+    for number, thread in enumerate(threads):
+        await bench.say(thread, message(f"u{number}"))
+    assert await bench.forwarder.step() == retry.OPEN
+    assert len(bench.upstream.take()) == 20
+    for _ in range(5):
+        bench.clock.now += retry.OPEN
+        assert await bench.forwarder.step() == retry.OPEN
+        assert len(bench.upstream.take()) == 1
+    bench.upstream.answer = later()
+    bench.clock.now += retry.OPEN
+    assert await bench.forwarder.step() == bench.upstream.pause
+    assert len(bench.upstream.take()) == 1
+    bench.clock.now += 300
+    assert [len(await bench.step()) for _ in range(3)] == [4, 15, 0]
+
+
+# A thumb that is toggled.
+
+
+async def test_a_toggled_thumb_makes_one_call(bench: Bench) -> None:
+    """Ten votes within a second are one delivery with the last word, at an upstream that keeps
+    state; the older nine are delivered as superseded."""
+    await record_answer(bench)
+    for number in range(10):
+        await bench.say(A, vote("a1", thumb="down" if number % 2 else "up"))
+        assert await bench.step() == []
+        bench.clock.now += 0.09
+    assert await bench.counts() == Counts(12, 2, 10, 0, 0)
+    bench.clock.now += 0.2
+    await bench.forwarder.step()
+    (change,) = bench.upstream.changes
+    (rating,) = change.conversation.ratings.values()
+    assert rating.opinion.thumb == "down"
+    assert await bench.step() == ["a: " + " ".join(map(str, range(3, 13)))]
+    assert await bench.step() == []
+    receipts = await bench.log.receipts(NAME, "support", A)
+    assert [receipts[seq].remark for seq in range(1, 13)] == [None, None, *["superseded"] * 9, None]
+    assert await bench.counts() == Counts(12, 12, 0, 0, 0)
+
+
+async def test_an_undo_is_a_last_word(bench: Bench) -> None:
+    """A thumb that is taken back within the second goes out as none."""
+    await record_answer(bench)
+    await bench.say(A, vote("a1", thumb="up"))
+    await bench.step()
+    await bench.say(A, vote("a1", thumb=None))
+    bench.clock.now += 1.0
+    await bench.forwarder.step()
+    (change,) = bench.upstream.changes
+    (rating,) = change.conversation.ratings.values()
+    assert rating.opinion == Opinion()
+
+
+async def test_a_message_takes_a_young_vote_along(bench: Bench) -> None:
+    """Only votes wait: what is said is delivered at once."""
+    await record_answer(bench)
+    await bench.say(A, vote("a1", thumb="up"), message("u2"))
+    assert await bench.step() == ["a: 3 4"]
+
+
+async def test_an_old_vote_does_not_wait(bench: Bench) -> None:
+    """What is older than a second, as after an outage, goes out at once."""
+    await record_answer(bench)
+    await bench.say(A, vote("a1", thumb="up"))
+    bench.clock.now += 1.0
+    assert await bench.step() == ["a: 3"]
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+async def test_a_clock_that_jumps_keeps_no_vote(bench: Bench, jump: float) -> None:
+    """The server's time of a vote and the forwarder's may part: it waits no more than a second."""
+    await record_answer(bench)
+    now = bench.clock.now
+    bench.clock.now += jump
+    await bench.say(A, vote("a1", thumb="up"))
+    bench.clock.now = now
+    told = await bench.step()
+    bench.clock.now += 1.0
+    assert told + await bench.step() == ["a: 3"]
+
+
+async def test_a_webhook_gets_every_vote(bench: Bench) -> None:
+    """An upstream that does not keep state is told each vote at once."""
+    await bench.say(A, message("u1"), message("a1"), vote("a1", thumb="up"))
+    assert await bench.step() == ["a: 1 2 3"]
+    await bench.say(A, vote("a1", thumb=None))
+    assert await bench.step() == ["a: 4"]
+
+
+async def record_answer(bench: Bench) -> None:
+    """A question and its answer, delivered to an upstream that keeps state."""
+    bench.upstream.keeps_state = True
+    await bench.say(A, message("u1"), message("a1"))
+    assert await bench.step() == ["a: 1 2"]
+
+
+# Clocks.
+
+
+async def test_a_hold_from_another_time_is_due(bench: Bench) -> None:
+    """A hold written before the clock was set back a day does not wait for that day."""
+    bench.upstream.answer = later(A)
+    await bench.say(A, message("u1"))
+    await bench.step()
+    bench.clock.now -= 86_400
+    bench.restart()
+    bench.upstream.answer = later()
+    assert await bench.step() == ["a: 1"]
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
+async def test_the_machine_s_clock_may_jump(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """A wait is neither cut short nor drawn out by whatever is done to the machine's clock."""
+    clock = module.steady_clock()
+    forwarder = Forwarder(NAME, bench.log, bench.upstream, clock, lambda: 1.0)
+    bench.upstream.answer = later(A, after=600.0)
+    await bench.say(A, message("u1"))
+    await forwarder.step()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    assert await forwarder.step() is None
+    hold = await bench.log.next_hold(NAME)
+    assert hold is not None
+    assert hold / 1000 - clock() == pytest.approx(600.0, abs=60.0)
+    passed = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: passed() + 600.0)
+    bench.upstream.take()
+    await forwarder.step()
+    assert bench.upstream.take() == ["a: 1"]
+
+
 # Killed anywhere.
 
 
@@ -342,15 +551,42 @@ async def test_it_delivers_as_soon_as_something_is_stored(bench: Bench) -> None:
     assert bench.upstream.take() == ["a: 1"]
 
 
-async def test_a_fault_of_ours_does_not_end_deliveries(bench: Bench) -> None:
-    """An error that nobody foresaw is told and tried again like an upstream that is down."""
-    bench.upstream.answer = down(KeyError("x"))
+async def test_a_fault_of_ours_holds_one_thread(bench: Bench) -> None:
+    """An error that nobody foresaw is told, and its thread waits alone."""
     await bench.say(A, message("u1"))
+    await bench.say(B, message("u2"))
+    bench.upstream.answer = faulty("u1")
     with capture_logs() as logs:
-        async with running(bench):
-            await bench.upstream.wait(2)
-    assert bench.upstream.take()[:2] == ["a: 1", "a: 1"]
-    assert "forwarder_failed" in [each["event"] for each in logs]
+        await bench.step()
+    assert "delivery_failed" in [each["event"] for each in logs]
+    assert await bench.counts() == Counts(2, 1, 0, 1, 0)
+
+
+async def test_what_we_cannot_send_dies_alone(bench: Bench) -> None:
+    """After a few tries the one event that our own code cannot send is dead; what stands before
+    and behind it in its thread is delivered."""
+    await bench.say(A, message("u1"), message("a1"), message("u2"))
+    bench.upstream.answer = faulty("a1")
+    for _ in range(FAULTS - 1):
+        await bench.step()
+        assert await bench.counts() == Counts(3, 0, 0, 3, 0)
+        bench.clock.now += 300
+    await bench.step()
+    assert await bench.counts() == Counts(3, 2, 0, 0, 1)
+    receipts = await bench.log.receipts(NAME, "support", A)
+    assert receipts[2] == Receipt("dead", "a fault of ours: KeyError")
+
+
+def faulty(content: str) -> Callable[[Change], Outcome]:
+    """An upstream whose code cannot send a message of this content."""
+
+    def answer(change: Change) -> Outcome:
+        for event in change.events:
+            if isinstance(event.entry, Message) and event.entry.content == content:
+                raise KeyError(content)
+        return Delivered()
+
+    return answer
 
 
 async def test_an_ill_log_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,11 +600,23 @@ async def test_an_ill_log_is_waited_for(bench: Bench, monkeypatch: pytest.Monkey
         return await claim(*asked)
 
     monkeypatch.setattr(SqliteLog, "claim", fail_once)
+    next_hold, later_failures = SqliteLog.next_hold, [LogError("disk")]
+
+    async def fail_later(*asked: Any) -> int | None:
+        if later_failures:
+            raise later_failures.pop()
+        return await next_hold(*asked)
+
+    monkeypatch.setattr(SqliteLog, "next_hold", fail_later)
     await bench.say(A, message("u1"))
     with capture_logs() as logs:
         async with running(bench):
             await bench.upstream.wait(1)
-    assert "log_failed" in [each["event"] for each in logs]
+            while later_failures:  # noqa: ASYNC110  a failing read has no event
+                await asyncio.sleep(0.01)
+            await bench.say(B, message("u2"))
+            await bench.upstream.wait(2)
+    assert [each["event"] for each in logs].count("log_failed") == 2
 
 
 @asynccontextmanager

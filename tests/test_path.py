@@ -1,5 +1,6 @@
 """The whole path: what a page records at a real proxy is what Lunary shows, exactly once."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,9 +103,8 @@ def test_a_conversation_arrives_exactly_once(
     with proxied(double, tmp_path) as proxy:
         opened = talk(proxy, double)
         second, answer = opened["messages"][2]["id"], opened["messages"][3]
-        assert proxy.feedback(answer["token"]) == [
-            {"id": answer["id"], "feedback": {"thumb": "up"}}
-        ]
+        (state,) = proxy.feedback(answer["token"])
+        assert (state["id"], state["feedback"]) == (answer["id"], {"thumb": "up"})
     (thread,) = double.threads()
     assert thread.id == opened["thread"]["id"]
     assert [run.id for run in double.exchanges(thread.id)] == [opened["messages"][0]["id"], second]
@@ -145,6 +145,24 @@ def test_an_upstream_that_is_away_costs_the_page_nothing(
         await_shown(double, [(["Hi."], ["Ho."], None)])
     assert len(double.journal) > 3
     assert double.effect_count(question["id"], "start") == 1
+
+
+def test_a_page_learns_that_its_vote_has_arrived(double: LunaryDouble, tmp_path: Path) -> None:
+    """The read-back tells a vote that is on disk from one that every upstream has."""
+    double.faults.hook = lambda received: Cut(applied=False)
+    with proxied(double, tmp_path) as proxy:
+        opened = proxy.open()
+        token, (question, answer, other) = opened["thread"]["token"], opened["messages"][:3]
+        proxy.record(token, said(question, "user", "Hi."), said(answer, "assistant", "Ho."))
+        proxy.record(None, voted(answer, thumb="up"))
+        voted_on, silent = proxy.feedback(answer["token"], other["token"])
+        assert voted_on["receipt"] == "recorded"
+        assert "receipt" not in silent
+        double.faults.clear()
+        await_shown(double, [(["Hi."], ["Ho."], "up")])
+        began = time.monotonic()
+        while proxy.feedback(answer["token"])[0]["receipt"] != "delivered":
+            assert time.monotonic() < began + PATIENCE
 
 
 def test_the_key_is_nowhere_but_upstream(double: LunaryDouble, tmp_path: Path) -> None:

@@ -34,6 +34,26 @@ def test_never_earlier_than_asked(attempts: int, jitter: float, after: float) ->
     assert retry.delay(attempts, jitter, after) == max(after, retry.delay(attempts, jitter))
 
 
+@given(st.integers(1, 10**6))
+def test_claims_shrink_to_one_event(limit: int) -> None:
+    """As many cuts as there may be leave one event to claim, and one fewer more than that."""
+    cuts = retry.most_cuts(limit)
+    sizes = [retry.share(limit, number) for number in range(cuts + 1)]
+    assert (sizes[0], sizes[-1]) == (limit, 1)
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_the_breaker_needs_enough_to_go_by() -> None:
+    """Few failures say nothing, nor do those of more than a minute ago, nor a last good round."""
+    few = retry.Tally().add(0.0, 0, 9)
+    assert not few.trips
+    assert few.add(59.0, 0, 1).trips
+    assert not few.add(60.0, 0, 1).trips
+    assert not few.add(1.0, 5, 1).trips
+    assert few.add(1.0, 5, 1).add(2.0, 0, 2).trips
+    assert not retry.Tally().add(0.0, 0, 20).add(1.0, 1, 0).trips
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [

@@ -22,8 +22,9 @@ from thumbseal.errors import SettingsError
 from thumbseal.events import Event
 from thumbseal.ids import ThreadId
 from thumbseal.settings import Secret, Webhook
-from thumbseal.upstreams import Change, Delivered, Later, Outcome
+from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import make_client
+from thumbseal.upstreams.dispatch import dispatch
 from thumbseal.upstreams.webhook import CONCURRENCY, WebhookUpstream
 
 KEY: Final = bytes(range(32))
@@ -261,7 +262,8 @@ def test_threads_do_not_wait_for_each_other(post: Post) -> None:
     """Eight threads are under way at once: the receiver answers none before it has seen all."""
     post.receiver.meeting = asyncio.Barrier(CONCURRENCY)
     changes = [change_of(TALK[:1], thread=thread) for thread in numbered(CONCURRENCY)]
-    assert post.deliver(*changes) == [Delivered()] * CONCURRENCY
+    done = post.runner.run(dispatch(post.upstream, changes, CONCURRENCY, seconds=60.0))
+    assert done.outcomes == [Delivered()] * CONCURRENCY
 
 
 def test_one_thread_is_held_and_the_others_go_on(post: Post) -> None:
@@ -315,8 +317,18 @@ def test_no_redirect_is_followed(post: Post, status: int) -> None:
 
 def test_retry_after_is_passed_on(post: Post) -> None:
     """What the receiver asks to wait is passed on with the hold."""
-    post.refuse("e1", 429, **{"retry-after": "41"})
-    assert post.deliver(change_of(TALK)) == [Later("status 429", after=41.0, since=1)]
+    post.refuse("e2", 429, **{"retry-after": "41"})
+    assert post.deliver(change_of(TALK)) == [Later("status 429", after=41.0, since=2)]
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 429])
+def test_a_receiver_that_wants_nothing_holds_no_thread(post: Post, status: int) -> None:
+    """Where the answer is about us and not about the event, the upstream as a whole waits."""
+    post.refuse("e1", status, **{"retry-after": "41"})
+    with pytest.raises(UpstreamDown) as caught:
+        post.deliver(change_of(TALK))
+    assert (caught.value.whole, caught.value.refused) == (True, status != 429)
+    assert post.entries == ["e1"]
 
 
 def test_an_event_dead_before_a_hold_keeps_its_name(post: Post) -> None:
@@ -330,10 +342,11 @@ def test_an_event_dead_before_a_hold_keeps_its_name(post: Post) -> None:
     assert outcome == Later("status 503", since=2, dead=((1, "status 422"),))
 
 
-def test_a_receiver_that_is_away_holds_the_thread(post: Post) -> None:
-    """Nobody at the address holds every thread from its first event on."""
+def test_a_receiver_that_is_away_holds_no_thread(post: Post) -> None:
+    """Nobody at the address says nothing of any thread."""
     with serve(post.receiver) as url:
         gone = url
     upstream = WebhookUpstream(Webhook("hook", gone, Secret(SECRET)), post.client, lambda: NOW)
-    (outcome,) = post.runner.run(upstream.deliver([change_of(TALK, since=2)]))
-    assert outcome == Later("no answer: ConnectError", since=2)
+    with pytest.raises(UpstreamDown, match="ConnectError") as caught:
+        post.runner.run(upstream.deliver([change_of(TALK, since=2)]))
+    assert caught.value.whole

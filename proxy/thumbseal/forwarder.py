@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -17,21 +17,31 @@ from msgspec import structs
 from thumbseal import retry
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import LogError
-from thumbseal.events import Message
-from thumbseal.ids import MessageId
-from thumbseal.log import Claim, Due, Log, Settled
-from thumbseal.upstreams import Change, Later, Outcome, Upstream, UpstreamDown
+from thumbseal.log import Claim, Due, Log, Settled, Standing
+from thumbseal.patience import Patience, standing
+from thumbseal.settling import Unsent, is_young, new_events, postponed
+from thumbseal.settling import settled as settle
+from thumbseal.upstreams import Change, Delivered, Later, Outcome, Upstream, UpstreamDown
+from thumbseal.upstreams.dispatch import Dispatched, dispatch, find_fault
 
-CLAIM: Final = 200  # events at once: enough for large batches, little to do again
+CLAIM: Final = 500  # events at once: enough to catch up in few requests, little to do again
 MAX_FOLDS: Final = 1_000
 POLL: Final = 1.0  # seconds; a lost wake-up costs no more than this
+BUDGET: Final = 5.0  # seconds in which a claim begins calls: a slow thread delays no more than that
+
+
+def steady_clock() -> Callable[[], float]:
+    """Epoch seconds as of now, which go on evenly whatever is done to the machine's clock: what
+    waits for its time waits neither longer nor shorter."""
+    offset = time.time() - time.monotonic()
+    return lambda: offset + time.monotonic()
 
 
 class Forwarder:
     """Brings the events of a site to one upstream.
 
-    ``name`` is "site/upstream" and names its cursor; ``clock`` gives epoch seconds, ``jitter``
-    numbers in 0 … 1.
+    ``name`` is "site/upstream" and names its cursor; ``clock`` gives epoch seconds that never
+    jump, ``jitter`` numbers in 0 … 1.
     """
 
     def __init__(
@@ -39,58 +49,121 @@ class Forwarder:
         name: str,
         log: Log,
         upstream: Upstream,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
         self._site = name.partition("/")[0]
         self._log = log
         self._upstream = upstream
-        self._clock = clock
+        self._clock = clock or steady_clock()
         self._jitter = jitter
         self._folds: OrderedDict[int, Conversation] = OrderedDict()
-        self._failures = 0
+        self._patience = Patience(CLAIM, upstream.concurrency, jitter)
+        self._holds = False
+        self._standing: Standing | None = None
+        self._stop = asyncio.Event()
+        self._stored = log.watch()
         self._logger = structlog.get_logger().bind(upstream=name)
 
     async def run(self) -> None:
-        """Deliver for ever; returns only by cancellation."""
+        """Deliver until `stop`, or cancellation."""
         self._logger.info("upstream", cannot_hold=list(self._upstream.lossy))
-        stored = self._log.watch()
-        while True:
-            stored.clear()
-            try:
-                wait = await self.step()
-            except LogError as error:
-                self._logger.error("log_failed", error=str(error))
-                wait = POLL
-            except Exception as error:
-                self._logger.error("forwarder_failed", exc_info=True)
-                wait = self._back_off(UpstreamDown(f"a fault of ours: {type(error).__name__}"))
-            if wait is None:
-                await _until(stored, POLL)
-            else:
-                await asyncio.sleep(wait)
+        wait = await self._guarded(self.resume())
+        while not self._stop.is_set():
+            wait = await self._guarded(self._turn(wait))
+
+    def stop(self) -> None:
+        """Begin nothing more; `run` returns when what is under way has been settled."""
+        self._stop.set()
+        self._stored.set()
+
+    async def resume(self) -> float | None:
+        """The seconds left of a wait that the upstream asked for before a restart."""
+        self._standing = await self._log.standing(self.name)
+        if self._standing is None or self._standing.state != "asked":
+            return 0.0
+        left = self._standing.next_at / 1000 - self._clock()
+        return left if left <= retry.LONGEST_ASKED else 0.0
+
+    async def _turn(self, wait: float | None) -> float | None:
+        await self._rest(wait)
+        self._stored.clear()
+        return None if self._stop.is_set() else await self.step()
 
     async def step(self) -> float | None:
         """One claim from beginning to end.
 
         Returns the seconds to wait before the next, None when there was nothing to do.
         """
-        now = int(self._clock() * 1000)
-        known = {number: told.last_seq for number, told in self._folds.items()}
-        claim = await self._log.claim(self.name, self._site, now, CLAIM, known)
+        now = self._ms()
+        claim = await self._claim(now)
         if not claim.due:
             return await self._pass(claim, now)
-        changes = [self._change(due) for due in claim.due]
+        sent: list[Due] = []
+        settled: list[Settled] = []
+        for due in claim.due:
+            if not new_events(due):
+                settled.append(Settled(due.stored.thread_no))
+            elif self._upstream.keeps_state and is_young(due, now):
+                settled.append(postponed(due, now))
+            else:
+                sent.append(due)
+        if sent:
+            return await self._deliver(claim, sent, settled)
+        await self._log.settle(claim, settled, now)
+        return 0.0
+
+    async def _claim(self, now: int) -> Claim:
+        """What to try next: half holds at most, and if one thread alone, new and held in turn, so
+        that one which always fails is not the only one that is ever tried."""
+        limit = self._patience.limit
+        known = {number: told.last_seq for number, told in self._folds.items()}
+        for _ in range(2):
+            self._holds = limit > 1 or not self._holds
+            holds = limit - limit // 2 if self._holds else 0
+            claim = await self._log.claim(self.name, self._site, now, limit, known, holds)
+            if claim.due or self._holds:
+                break
+        return claim
+
+    async def _deliver(
+        self, claim: Claim, sent: Sequence[Due], settled: list[Settled]
+    ) -> float | None:
+        changes = [self._change(due) for due in sent]
+        done = await dispatch(self._upstream, changes, self._patience.width, BUDGET)
+        if done.trouble is not None and not done.sent:
+            return await self._down(
+                done.trouble, claim, list(zip(sent, changes, strict=True)), settled
+            )
+        await self._find_faults(sent, changes, done)
+        wait = await self._judge(done)
+        unsent = Unsent(str(done.trouble), wait) if done.trouble else Unsent()
+        settled += [
+            self._settled(due, change, outcome or unsent)
+            for due, change, outcome in zip(sent, changes, done.outcomes, strict=True)
+        ]
+        await self._log.settle(claim, settled, self._ms())
+        self._keep(sent, changes)
+        return wait
+
+    def _keep(self, sent: Sequence[Due], changes: Sequence[Change]) -> None:
+        """Keep the folds, so that long threads are not read anew; only once they are settled, since
+        the next claim may reach less far."""
+        for due, change in zip(sent, changes, strict=True):
+            self._folds[due.stored.thread_no] = change.conversation
+            self._folds.move_to_end(due.stored.thread_no)
         while len(self._folds) > MAX_FOLDS:
             self._folds.popitem(last=False)
-        try:
-            outcomes = await self._upstream.deliver(changes)
-        except UpstreamDown as error:
-            return self._back_off(error)
-        self._failures = 0
-        await self._settle(claim, changes, outcomes)
-        return self._upstream.pause
+
+    def _settled(self, due: Due, change: Change, outcome: Outcome | Unsent) -> Settled:
+        if isinstance(outcome, Delivered | Later):
+            for seq, reason in outcome.dead:
+                self._logger.warning("event_dead", seq=seq, reason=reason)
+        if isinstance(outcome, Later):
+            self._logger.info("thread_held", thread=due.stored.thread, reason=outcome.reason)
+        keeps_state = self._upstream.keeps_state
+        return settle(due, change, outcome, self._clock(), self._jitter, keeps_state=keeps_state)
 
     async def _pass(self, claim: Claim, now: int) -> float | None:
         """Leave behind what there is nothing to do about: other sites' events and held threads'.
@@ -104,62 +177,102 @@ class Forwarder:
         return 0.0
 
     def _change(self, due: Due) -> Change:
-        """A due thread folded; the fold is kept, so that a long thread is not read anew."""
+        """A due thread folded, onto what is known of it."""
         stored = due.stored
-        told = self._folds.pop(stored.thread_no, None) or Conversation(stored.thread)
+        told = self._folds.get(stored.thread_no) or Conversation(stored.thread)
         told = fold(stored.events, structs.replace(told, user=stored.user))
-        self._folds[stored.thread_no] = told
-        new = [event for event in stored.events if event.seq >= due.since_seq]
-        return Change(self._site, told, new, due.dead)
+        return Change(self._site, told, new_events(due), due.dead)
 
-    def _back_off(self, error: UpstreamDown) -> float:
-        self._failures += 1
-        wait = retry.delay(self._failures, self._jitter(), error.after)
-        if error.refused:
-            wait = max(wait, retry.REFUSED)
-        self._logger.warning(
-            "upstream_refused" if error.refused else "upstream_down",
-            reason=str(error),
-            failures=self._failures,
-            wait_seconds=round(wait, 1),
-        )
+    async def _down(
+        self,
+        error: UpstreamDown,
+        claim: Claim,
+        sent: Sequence[tuple[Due, Change]],
+        settled: list[Settled],
+    ) -> float:
+        """Nothing arrived, so nothing moves. But one thread that failed alone, time and again, may
+        itself be the cause: it is held, and the next one has its turn."""
+        alone = len(sent) == 1 and self._patience.limit == 1
+        wait = await self._tell(error, self._patience.lost(error))
+        if alone and not error.whole:
+            settled += [self._settled(*pair, Later(str(error), error.after)) for pair in sent]
+            await self._log.settle(claim, settled, self._ms())
         return wait
 
-    async def _settle(
-        self, claim: Claim, changes: Sequence[Change], outcomes: Sequence[Outcome]
+    async def _judge(self, done: Dispatched) -> float:
+        """The seconds to leave the upstream alone, now that at least something was answered."""
+        reason = self._patience.answered(self._clock(), done.outcomes)
+        if done.trouble is not None:
+            return await self._tell(done.trouble, self._patience.put_off(done.trouble))
+        if reason is not None:
+            return await self._tell(UpstreamDown(reason), retry.OPEN)
+        await self._stand(None)
+        return self._upstream.pause
+
+    async def _tell(self, error: UpstreamDown, wait: float) -> float:
+        """Say what is the matter, to the logs and to whoever asks; gives the wait back."""
+        tell = self._logger.error if error.refused else self._logger.warning
+        tell(
+            "upstream_refused" if error.refused else "upstream_down",
+            reason=str(error),
+            failures=self._patience.failures,
+            wait_seconds=round(wait, 1),
+        )
+        since = self._standing.since if self._standing else self._ms()
+        await self._stand(standing(error, since, self._ms() + int(wait * 1000)))
+        return wait
+
+    async def _find_faults(
+        self, sent: Sequence[Due], changes: Sequence[Change], done: Dispatched
     ) -> None:
-        now = self._clock()
-        settled = [
-            self._settled(due, change, outcome, now)
-            for due, change, outcome in zip(claim.due, changes, outcomes, strict=True)
-        ]
-        await self._log.settle(claim, settled, int(now * 1000))
+        """What our own code cannot send waits like anything else, then loses the event at fault."""
+        for number, reason in done.faulty.items():
+            done.outcomes[number] = Later(reason)
+            if sent[number].attempts + 1 >= retry.FAULTS and done.trouble is None:
+                try:
+                    found = await find_fault(self._upstream, changes[number], reason)
+                except UpstreamDown as error:
+                    done.trouble = error
+                else:
+                    done.outcomes[number] = found or Later(reason)
 
-    def _settled(self, due: Due, change: Change, outcome: Outcome, now: float) -> Settled:
-        for seq, reason in outcome.dead:
-            self._logger.warning("event_dead", seq=seq, reason=reason)
-        if isinstance(outcome, Later):
-            return self._held(due, outcome, now)
-        messages = [each.entry.message for each in change.events if isinstance(each.entry, Message)]
-        return Settled(
-            due.stored.thread_no,
-            dead=outcome.dead,
-            waiting=outcome.waiting,
-            arrived=tuple(map(MessageId, messages)),
-        )
+    async def _stand(self, standing: Standing | None) -> None:
+        if standing != self._standing:
+            await self._log.stand(self.name, standing)
+            self._standing = standing
 
-    def _held(self, due: Due, outcome: Later, now: float) -> Settled:
-        attempts = due.attempts + 1
-        wait = retry.delay(attempts, self._jitter(), outcome.after)
-        self._logger.info("thread_held", thread=due.stored.thread, reason=outcome.reason)
-        return Settled(
-            due.stored.thread_no,
-            attempts,
-            hold_from=due.since_seq if outcome.since is None else outcome.since,
-            next_at=int((now + wait) * 1000),
-            reason=outcome.reason,
-            dead=outcome.dead,
-        )
+    async def _guarded(self, deed: Awaitable[float | None]) -> float | None:
+        """The deed's wait, or how long to wait where it failed in a way that nobody foresaw."""
+        try:
+            return await deed
+        except LogError as error:
+            self._logger.error("log_failed", error=str(error))
+            return POLL
+        except Exception as error:
+            self._logger.error("forwarder_failed", exc_info=True)
+            return self._patience.put_off(UpstreamDown(type(error).__name__))
+
+    async def _rest(self, wait: float | None) -> None:
+        """Wait so many seconds; without a number until something is stored or a hold is due. What
+        the command line wrote is seen within a second, and so is its wish to try at once."""
+        if wait is None:
+            hold = await self._log.next_hold(self.name)
+            until = POLL if hold is None else hold / 1000 - self._clock()
+            await _until(self._stored, min(max(until, 0.0), POLL))
+            return
+        while wait > 0 and not self._stop.is_set():
+            await _until(self._stop, min(wait, POLL))
+            wait -= POLL
+            if wait > 0 and self._standing and await self._called():
+                return
+
+    async def _called(self) -> bool:
+        """Whether somebody asks to try at once."""
+        noted = await self._log.standing(self.name)
+        return noted is not None and noted.next_at == 0
+
+    def _ms(self) -> int:
+        return int(self._clock() * 1000)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -56,13 +56,13 @@ class Server:
     def __init__(self, folder: Path, upstream: str, http: httpx2.AsyncClient) -> None:
         self.log = folder / "log.db"
         self.lines: list[dict[str, Any]] = []
-        self._settings = folder / "thumbseal.toml"
+        self.settings = folder / "thumbseal.toml"
         self._http = http
         self._up = asyncio.Event()
         self._url = ""
         self._process: Process | None = None
         self._reading: asyncio.Task[None]
-        self._settings.write_text(_SETTINGS.format(origin=ORIGIN, upstream=upstream), "utf-8")
+        self.settings.write_text(_SETTINGS.format(origin=ORIGIN, upstream=upstream), "utf-8")
         (folder / "site.key").write_text(new_key(), "utf-8")
         (folder / "lunary.key").write_text(PROJECT.private_key, "utf-8")
 
@@ -76,7 +76,7 @@ class Server:
     async def start(self) -> Ready:
         """How long it took from the start of the process to a ``ready`` of ``/readyz``."""
         began = time.monotonic()
-        command = (sys.executable, "-m", "thumbseal", "serve", "--config", str(self._settings))
+        command = (sys.executable, "-m", "thumbseal", "serve", "--config", str(self.settings))
         self._process = await asyncio.create_subprocess_exec(*command, stderr=PIPE)
         serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read(self._process, serving))
@@ -99,6 +99,24 @@ class Server:
     async def stop(self) -> None:
         """End it with SIGTERM."""
         await self._end(signal.SIGTERM, 0)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, and nothing else."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its status, once it has ended by itself."""
+        assert self._process is not None
+        self._up.clear()
+        status = await self._process.wait()
+        await self._reading
+        return status
+
+    async def said(self, event: str, count: int = 1) -> None:
+        """Return when it has said so often that something happened."""
+        while sum(line.get("event") == event for line in self.lines) < count:  # noqa: ASYNC110  no event crosses processes
+            await asyncio.sleep(POLL)
 
     async def drained(self) -> None:
         """Return when nothing is pending or held at the upstream."""

@@ -7,15 +7,18 @@ Nothing in this protocol lists all there is.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
 from thumbseal.events import AnyEntry, Event, Source
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
 
+MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
+
 Scope = Literal["thread", "actor", "user", "token", "site"]
 Status = Literal["accepted", "duplicate", "rejected"]
+Remark = Literal["superseded", "lossy"]
 
 
 class Draft(Struct, frozen=True):
@@ -86,13 +89,16 @@ class Due(Struct, frozen=True):
     """A thread with something to deliver: its events since ``since_seq``.
 
     ``stored.events`` also holds older ones where the claim asked for them; ``dead`` are the
-    events whose content this upstream refused for good.
+    events whose content this upstream refused for good, ``again`` those that somebody wants tried
+    once more. ``held`` tells a thread that waited from one whose events are new.
     """
 
     stored: StoredThread
     since_seq: int
     attempts: int
     dead: frozenset[int]
+    again: frozenset[int] = frozenset()
+    held: bool = False
 
 
 class Claim(Struct, frozen=True):
@@ -108,8 +114,10 @@ class Settled(Struct, frozen=True):
     """What became of one due thread.
 
     ``hold_from`` is the first event that was not delivered, None if all were; then ``next_at``
-    (ms) and ``reason`` say when and why again. ``dead`` are events refused for good with the
-    reason, ``waiting`` votes with the message they wait for.
+    (ms) and ``reason`` say when and why again, no reason meaning that nothing is wrong. ``dead``
+    are events refused for good with the reason, ``waiting`` votes with the message they wait for,
+    ``again`` dead ones that were delivered after all, ``remarks`` say of delivered ones why the
+    upstream does not show them.
     """
 
     thread_no: int
@@ -120,6 +128,28 @@ class Settled(Struct, frozen=True):
     dead: tuple[tuple[int, str], ...] = ()
     waiting: tuple[tuple[int, MessageId], ...] = ()
     arrived: tuple[MessageId, ...] = ()
+    again: tuple[int, ...] = ()
+    remarks: tuple[tuple[int, Remark], ...] = ()
+
+
+class Standing(Struct, frozen=True):
+    """What is the matter with an upstream as a whole: it is ``down``, has ``refused`` us (somebody
+    must look), or has ``asked`` for time. Times in ms; ``next_at`` 0 asks to try at once."""
+
+    state: Literal["down", "refused", "asked"]
+    reason: str
+    since: int
+    next_at: int
+
+
+class Receipt(Struct, frozen=True, omit_defaults=True):
+    """What became of one event at one upstream. ``reason`` is why it is held or dead,
+    ``next_at`` (ms) when a held one is tried again, ``remark`` why a delivered one is not shown."""
+
+    state: Literal["pending", "delivered", "held", "dead"]
+    reason: str | None = None
+    next_at: int | None = None
+    remark: Remark | None = None
 
 
 class Counts(Struct, frozen=True):
@@ -155,9 +185,15 @@ class Log(Protocol):
         """Refuse tokens from now on."""
 
     async def claim(
-        self, upstream: str, site: str, now: int, limit: int, known: Mapping[int, int]
+        self,
+        upstream: str,
+        site: str,
+        now: int,
+        limit: int,
+        known: Mapping[int, int],
+        holds: int = MAX_DUE_HOLDS,
     ) -> Claim:
-        """Up to ``limit`` new events past the cursor and the holds that are due.
+        """Up to ``holds`` holds that are due and new events past the cursor, ``limit`` together.
 
         ``known`` maps thread numbers to the last event the caller has folded: older ones are
         left out unless they are due.
@@ -171,6 +207,15 @@ class Log(Protocol):
 
     async def counts(self, upstream: str, site: str) -> Counts:
         """Where the events of a site are."""
+
+    async def receipts(self, upstream: str, site: str, thread: ThreadId) -> dict[int, Receipt]:
+        """What became of each event of a thread, by seq."""
+
+    async def standing(self, upstream: str) -> Standing | None:
+        """What is the matter with an upstream; None if nothing is."""
+
+    async def stand(self, upstream: str, standing: Standing | None) -> None:
+        """Note what is the matter with an upstream, for whoever asks."""
 
     async def check(self) -> None:
         """Return if an event could be written now."""

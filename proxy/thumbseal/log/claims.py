@@ -1,17 +1,17 @@
 """What an upstream has to do next, and what became of it: the cursor, the holds and the dead."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from thumbseal import events
 from thumbseal.events import Event
 from thumbseal.ids import ThreadId
-from thumbseal.log import Claim, Counts, Due, Settled, StoredThread
+from thumbseal.log import Claim, Due, Settled, StoredThread
 
-MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
+FARTHEST: Final = 2 * 3600 * 1000  # ms; nobody is put off for longer than an hour
 
 _EVENT: Final = "seq, source, actor, at, received_at, body"
 
@@ -57,27 +57,22 @@ def claim(
     now: int,
     limit: int,
     known: Mapping[int, int],
+    holds: int,
 ) -> Claim:
     """See `thumbseal.log.Log.claim`. One snapshot: the caller has begun a transaction."""
-    cursor = _cursor(connection, upstream)
-    fresh, upto = _fresh(connection, site, cursor, limit)
-    holds = {
-        thread_no: (since, next_at, attempts)
-        for thread_no, since, next_at, attempts in _holds(connection, upstream, now, fresh)
-    }
-    due = {no: (since, 0) for no, since in fresh.items() if no not in holds}
-    due |= {no: (since, tries) for no, (since, at, tries) in holds.items() if at <= now}
+    cursor = read_cursor(connection, upstream)
+    due = _due_holds(connection, upstream, now, min(limit, holds))
+    held = set(due)
+    fresh, upto = _fresh(connection, upstream, site, cursor, now, limit - len(due))
+    for thread_no, since in fresh.items():
+        if thread_no not in held:
+            due[thread_no] = (since, 0)
     return Claim(
         upstream,
         cursor,
         upto,
         [
-            Due(
-                read_thread(connection, no, min(known.get(no, 0), since - 1), upto),
-                since,
-                attempts,
-                _dead(connection, upstream, no),
-            )
+            _due(connection, upstream, no, since, attempts, upto, known.get(no, 0), no in held)
             for no, (since, attempts) in due.items()
         ],
     )
@@ -87,7 +82,13 @@ def settle(connection: sqlite3.Connection, settlements: Sequence[Settlement]) ->
     """Record outcomes and cursors. Part of the writer's transaction."""
     for settlement in settlements:
         for outcome in settlement.outcomes:
-            _settle_thread(connection, settlement.claim.upstream, outcome, settlement.now)
+            _settle_thread(
+                connection,
+                settlement.claim.upstream,
+                outcome,
+                settlement.claim.upto,
+                settlement.now,
+            )
         connection.execute(
             "INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq",
             (settlement.claim.upstream, settlement.claim.upto),
@@ -103,48 +104,30 @@ def next_hold(connection: sqlite3.Connection, upstream: str) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def count(connection: sqlite3.Connection, upstream: str, site: str) -> Counts:
-    """Where a site's events are. Each is found where it lies; only what is left is delivered."""
-    cursor = _cursor(connection, upstream)
-    accepted, pending = connection.execute(
-        "SELECT count(*), coalesce(sum(seq > ?), 0) FROM events JOIN threads USING (thread_no)"
-        " WHERE site = ?",
-        (cursor, site),
-    ).fetchone()
-    (held,) = connection.execute(
-        "SELECT count(*) FROM hold JOIN events USING (thread_no)"
-        " WHERE upstream = ? AND seq BETWEEN since_seq AND ?",
-        (upstream, cursor),
-    ).fetchone()
-    (dead,) = connection.execute(
-        "SELECT count(*) FROM dead WHERE upstream = ?", (upstream,)
-    ).fetchone()
-    (waiting,) = connection.execute(
-        "SELECT count(*) FROM waiting WHERE upstream = ?", (upstream,)
-    ).fetchone()
-    delivered = accepted - pending - held - dead - waiting
-    return Counts(accepted, delivered, pending, held + waiting, dead)
-
-
 def _event(row: tuple[int, events.Source, str, int, int, str]) -> Event:
     seq, source, actor, at, received_at, body = row
     return Event(seq, source, actor, at, received_at, events.load(body))
 
 
-def _cursor(connection: sqlite3.Connection, upstream: str) -> int:
+def read_cursor(connection: sqlite3.Connection, upstream: str) -> int:
+    """How far an upstream has got."""
     row = connection.execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
     return int(row[0]) if row else 0
 
 
 def _fresh(
-    connection: sqlite3.Connection, site: str, cursor: int, limit: int
+    connection: sqlite3.Connection, upstream: str, site: str, cursor: int, now: int, limit: int
 ) -> tuple[dict[int, int], int]:
-    """The threads with events past the cursor, each with its first one, and the new cursor."""
+    """The threads without a hold that have events past the cursor, each with its first one, and
+    the new cursor. What comes for a held thread the cursor passes by: the hold covers it."""
+    if limit <= 0:
+        return {}, cursor
     (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
     rows = connection.execute(
         "SELECT seq, thread_no FROM events JOIN threads USING (thread_no)"
-        " WHERE seq > ? AND site = ? ORDER BY seq LIMIT ?",
-        (cursor, site, limit),
+        " WHERE seq > ? AND site = ? AND thread_no NOT IN"
+        " (SELECT thread_no FROM hold WHERE upstream = ?) ORDER BY seq LIMIT ?",
+        (cursor, site, upstream, limit),
     ).fetchall()
     first: dict[int, int] = {}
     for seq, thread_no in rows:
@@ -154,46 +137,56 @@ def _fresh(
     return first, upto
 
 
-def _holds(
-    connection: sqlite3.Connection, upstream: str, now: int, fresh: Iterable[int]
-) -> list[tuple[int, int, int, int]]:
-    """The holds that are due, and those of threads that have new events."""
-    columns = "SELECT thread_no, since_seq, next_at, attempts FROM hold WHERE upstream = ?"
-    due = connection.execute(
-        f"{columns} AND next_at <= ? ORDER BY next_at LIMIT ?", (upstream, now, MAX_DUE_HOLDS)
-    ).fetchall()
-    for thread_no in fresh:
-        due += connection.execute(f"{columns} AND thread_no = ?", (upstream, thread_no)).fetchall()
-    return due
-
-
-def _dead(connection: sqlite3.Connection, upstream: str, thread_no: int) -> frozenset[int]:
+def _due_holds(
+    connection: sqlite3.Connection, upstream: str, now: int, limit: int
+) -> dict[int, tuple[int, int]]:
+    """The holds that are due, longest due first: thread → (since, attempts). One that is due
+    later than anything is ever put off was written before the clock jumped."""
     rows = connection.execute(
-        "SELECT seq FROM dead JOIN events USING (seq) WHERE upstream = ? AND thread_no = ?",
-        (upstream, thread_no),
+        "SELECT thread_no, since_seq, attempts FROM hold"
+        " WHERE upstream = ? AND (next_at <= ? OR next_at > ?) ORDER BY next_at LIMIT ?",
+        (upstream, now, now + FARTHEST, limit),
     )
-    return frozenset(seq for (seq,) in rows)
+    return {thread_no: (since, attempts) for thread_no, since, attempts in rows}
+
+
+def _due(
+    connection: sqlite3.Connection,
+    upstream: str,
+    thread_no: int,
+    since: int,
+    attempts: int,
+    upto: int,
+    known: int,
+    held: bool,
+) -> Due:
+    rows = connection.execute(
+        "SELECT seq, again FROM dead JOIN events USING (seq) WHERE upstream = ? AND thread_no = ?",
+        (upstream, thread_no),
+    ).fetchall()
+    again = frozenset(seq for seq, wanted in rows if wanted)
+    dead = frozenset(seq for seq, wanted in rows if not wanted)
+    after = min(known, since - 1, *(seq - 1 for seq in again))
+    stored = read_thread(connection, thread_no, after, upto)
+    return Due(stored, since, attempts, dead, again, held)
 
 
 def _settle_thread(
-    connection: sqlite3.Connection, upstream: str, outcome: Settled, now: int
+    connection: sqlite3.Connection, upstream: str, outcome: Settled, upto: int, now: int
 ) -> None:
     thread_no = outcome.thread_no
-    if outcome.hold_from is None:
-        connection.execute(
-            "DELETE FROM hold WHERE upstream = ? AND thread_no = ?", (upstream, thread_no)
-        )
+    connection.executemany(
+        "DELETE FROM dead WHERE upstream = ? AND seq = ? AND again",
+        [(upstream, seq) for seq in outcome.again],
+    )
+    if outcome.hold_from is not None:
+        _hold(connection, upstream, outcome)
+    elif _wanted_again(connection, upstream, thread_no):  # somebody asked in the meantime
+        later = structs.replace(outcome, hold_from=upto + 1, next_at=now)
+        _hold(connection, upstream, later)
     else:
         connection.execute(
-            "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                upstream,
-                thread_no,
-                outcome.hold_from,
-                outcome.next_at,
-                outcome.attempts,
-                outcome.reason,
-            ),
+            "DELETE FROM hold WHERE upstream = ? AND thread_no = ?", (upstream, thread_no)
         )
     for message in outcome.arrived:
         connection.execute(
@@ -205,6 +198,27 @@ def _settle_thread(
         [(upstream, seq, thread_no, message) for seq, message in outcome.waiting],
     )
     connection.executemany(
-        "INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO dead (upstream, seq, reason, at) VALUES (?, ?, ?, ?)",
         [(upstream, seq, reason, now) for seq, reason in outcome.dead],
     )
+    connection.executemany(
+        "INSERT OR REPLACE INTO remark VALUES (?, ?, ?)",
+        [(upstream, seq, remark) for seq, remark in outcome.remarks],
+    )
+
+
+def _hold(connection: sqlite3.Connection, upstream: str, outcome: Settled) -> None:
+    held = outcome.hold_from, outcome.next_at, outcome.attempts, outcome.reason
+    connection.execute(
+        "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?, ?, ?)",
+        (upstream, outcome.thread_no, *held),
+    )
+
+
+def _wanted_again(connection: sqlite3.Connection, upstream: str, thread_no: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM dead JOIN events USING (seq)"
+        " WHERE upstream = ? AND thread_no = ? AND again LIMIT 1",
+        (upstream, thread_no),
+    ).fetchone()
+    return row is not None

@@ -37,6 +37,7 @@ CREATE TABLE cursor (
 ) STRICT, WITHOUT ROWID;
 
 -- A thread that waits alone at one upstream: its events since_seq … cursor are not delivered.
+-- Without a reason it waits by our own choice, and nothing is wrong.
 CREATE TABLE hold (
     upstream   TEXT NOT NULL,
     thread_no  INTEGER NOT NULL,
@@ -49,13 +50,33 @@ CREATE TABLE hold (
 
 CREATE INDEX hold_by_time ON hold (upstream, next_at);
 
--- An event that an upstream refused for good.
+-- An event that an upstream refused for good. With `again` somebody has asked for another try; its
+-- thread has a hold then.
 CREATE TABLE dead (
     upstream  TEXT NOT NULL,
     seq       INTEGER NOT NULL,
     reason    TEXT NOT NULL,
     at        INTEGER NOT NULL,
+    again     INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (upstream, seq)
+) STRICT, WITHOUT ROWID;
+
+-- A delivered event that the upstream does not show: a later vote was sent in its place
+-- (`superseded`), or the upstream cannot hold all of it (`lossy`).
+CREATE TABLE remark (
+    upstream  TEXT NOT NULL,
+    seq       INTEGER NOT NULL,
+    remark    TEXT NOT NULL,
+    PRIMARY KEY (upstream, seq)
+) STRICT, WITHOUT ROWID;
+
+-- An upstream that as a whole takes nothing; one that is well has no row.
+CREATE TABLE standing (
+    upstream  TEXT PRIMARY KEY,
+    state     TEXT NOT NULL,      -- down, refused (somebody must look) or asked (it said how long)
+    reason    TEXT NOT NULL,
+    since     INTEGER NOT NULL,
+    next_at   INTEGER NOT NULL    -- 0 asks the server to try at once
 ) STRICT, WITHOUT ROWID;
 
 -- A vote on a message that nobody has recorded yet; it goes out with that message.

@@ -13,15 +13,19 @@ from thumbseal.errors import LogBusy, LogError
 from thumbseal.events import Event
 from thumbseal.ids import ActorId, ThreadId
 from thumbseal.log import (
+    MAX_DUE_HOLDS,
     Barrier,
     Barriers,
     Claim,
     Counts,
     Draft,
+    Receipt,
     Settled,
+    Standing,
     StoredThread,
     Verdict,
     claims,
+    receipts,
 )
 from thumbseal.log.ledger import Batch, Ledger
 from thumbseal.log.writer import Writer
@@ -113,10 +117,16 @@ class SqliteLog:
         self.barriers = await self._reading(_barriers)
 
     async def claim(
-        self, upstream: str, site: str, now: int, limit: int, known: Mapping[int, int]
+        self,
+        upstream: str,
+        site: str,
+        now: int,
+        limit: int,
+        known: Mapping[int, int],
+        holds: int = MAX_DUE_HOLDS,
     ) -> Claim:
         return await self._reading(
-            lambda connection: claims.claim(connection, upstream, site, now, limit, known)
+            lambda connection: claims.claim(connection, upstream, site, now, limit, known, holds)
         )
 
     async def settle(self, claim: Claim, outcomes: Sequence[Settled], now: int) -> None:
@@ -126,7 +136,20 @@ class SqliteLog:
         return await self._reading(lambda connection: claims.next_hold(connection, upstream))
 
     async def counts(self, upstream: str, site: str) -> Counts:
-        return await self._reading(lambda connection: claims.count(connection, upstream, site))
+        return await self._reading(lambda connection: receipts.count(connection, upstream, site))
+
+    async def receipts(self, upstream: str, site: str, thread: ThreadId) -> dict[int, Receipt]:
+        def found(connection: sqlite3.Connection) -> dict[int, Receipt]:
+            thread_no = _thread_no(connection, site, thread)
+            return {} if thread_no is None else receipts.receipts(connection, upstream, thread_no)
+
+        return await self._reading(found)
+
+    async def standing(self, upstream: str) -> Standing | None:
+        return await self._reading(lambda connection: receipts.read_standing(connection, upstream))
+
+    async def stand(self, upstream: str, standing: Standing | None) -> None:
+        await self._writer.do(receipts.stand, (upstream, standing))
 
     async def check(self) -> None:
         await self._writer.do(_nothing, None)

@@ -33,10 +33,14 @@ class Change(Struct, frozen=True):
 
 class Delivered(Struct, frozen=True):
     """The upstream has it. ``waiting`` are votes (seq, message) on messages not recorded yet;
-    ``dead`` are single events refused for good, with the reason."""
+    ``dead`` are single events refused for good, with the reason; ``lossy`` those of which it
+    cannot hold all. With ``again`` the rest has to be sent once more without the dead ones, since
+    they took their neighbours along."""
 
     waiting: tuple[tuple[int, MessageId], ...] = ()
     dead: tuple[tuple[int, str], ...] = ()
+    lossy: tuple[int, ...] = ()
+    again: bool = False
 
 
 class Later(Struct, frozen=True):
@@ -55,20 +59,36 @@ Outcome = Delivered | Later
 class UpstreamDown(ThumbsealError):
     """Nothing of the request may have arrived: the upstream as a whole is the trouble.
 
-    ``refused`` says that it does not want us (401, 402, 403, 404): a person must look.
+    ``refused`` says that it does not want us (401, 402, 403, 404): a person must look. ``whole``
+    says that what was sent cannot be the cause, since no event was looked at.
     """
 
-    def __init__(self, reason: str, after: float | None = None, *, refused: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        after: float | None = None,
+        *,
+        refused: bool = False,
+        whole: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.after = after
         self.refused = refused
+        self.whole = whole or refused
 
 
 class Upstream(Protocol):
-    """A place where events go. ``pause`` is the time in seconds between two deliveries, ``lossy``
-    names what the place cannot hold."""
+    """A place where events go.
+
+    ``pause`` is the time in seconds between two deliveries, ``batch`` how many changes one of them
+    takes, ``concurrency`` how many may be under way at once. ``keeps_state`` says that only the
+    last word counts there; ``lossy`` names what the place cannot hold.
+    """
 
     pause: float
+    batch: int
+    concurrency: int
+    keeps_state: bool
     lossy: tuple[str, ...]
 
     async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:

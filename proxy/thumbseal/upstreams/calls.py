@@ -8,14 +8,16 @@ from typing import Final
 import httpx2
 from msgspec import Struct
 
-from thumbseal import __version__
+from thumbseal import __version__, retry
 from thumbseal.upstreams import UpstreamDown
 
 CONNECT: Final = 5.0  # seconds
 DEADLINE: Final = 30.0  # for a whole call: Lunary may think 5 s about each of a few orphans
 MAX_ANSWER: Final = 1024 * 1024
-LONGEST_WAIT: Final = 3600.0  # seconds; a larger Retry-After is a mistake or an attack
+LONGEST_WAIT: Final = retry.LONGEST_ASKED
 UNWANTED: Final = frozenset({401, 402, 403, 404})
+# Nothing was sent, so nothing in it can be the cause.
+_UNREACHED: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 class Answer(Struct, frozen=True):
@@ -40,11 +42,13 @@ async def call(client: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
         async with asyncio.timeout(DEADLINE):
             status, wait, body = await _exchange(client, request)
     except (httpx2.HTTPError, TimeoutError) as error:
-        raise UpstreamDown(f"no answer: {type(error).__name__}") from error
+        reason = f"no answer: {type(error).__name__}"
+        raise UpstreamDown(reason, whole=isinstance(error, _UNREACHED)) from error
     if status in UNWANTED:
         raise UpstreamDown(f"status {status}: check its URL and key", refused=True)
     if status in (408, 425, 429) or (not 200 <= status < 300 and not 400 <= status < 500):
-        raise UpstreamDown(f"status {status}", retry_after(wait))
+        whole = status == 429 or wait is not None
+        raise UpstreamDown(f"status {status}", wait, whole=whole)
     return Answer(status, body)
 
 
@@ -60,7 +64,7 @@ def make_client() -> httpx2.AsyncClient:
 
 async def _exchange(
     client: httpx2.AsyncClient, request: httpx2.Request
-) -> tuple[int, str | None, bytes]:
+) -> tuple[int, float | None, bytes]:
     answer = await client.send(request, stream=True)
     try:
         body = bytearray()
@@ -68,7 +72,9 @@ async def _exchange(
             body += chunk
             if len(body) > MAX_ANSWER:
                 raise UpstreamDown("the answer has no end")
-        return answer.status_code, answer.headers.get("retry-after"), bytes(body)
+        # A date is meant by the upstream's own clock, which need not be ours.
+        wait = retry_after(answer.headers.get("retry-after"), _moment(answer.headers.get("date")))
+        return answer.status_code, wait, bytes(body)
     finally:
         await answer.aclose()
 
@@ -86,8 +92,14 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
 
 
 def _seconds_until(date: str, now: datetime) -> float:
+    moment = _moment(date)
+    return float("nan") if moment is None else (moment - now).total_seconds()
+
+
+def _moment(date: str | None) -> datetime | None:
+    """The time that an HTTP date names; None for what is none."""
     try:
-        moment = parsedate_to_datetime(date)
+        moment = parsedate_to_datetime(date or "")
     except (ValueError, OverflowError):  # the latter for a year or a zone of many digits
-        return float("nan")
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -17,7 +17,7 @@ from thumbseal.events import Feedback, ThreadChange
 from thumbseal.ids import MessageId
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import Answer, call
-from thumbseal.upstreams.projection import LOSSY, Wire, project
+from thumbseal.upstreams.projection import LOSSY, Wire, lost, project
 
 DONE: Final = ("already exists", "duplicate key")
 # Texts of a database that is ill, not of an event that is wrong.
@@ -41,6 +41,7 @@ TRANSIENT: Final = (
     "out of memory",
 )
 MAX_REQUEST: Final = 8 * 1024 * 1024  # bytes; Lunary takes 20 MiB, and one event can be 8
+BATCH: Final = 1_000  # threads in a delivery, which `_batches` cuts by size
 PAUSE: Final = 0.5  # seconds; 150 requests a minute is Lunary's default limit for one address
 
 
@@ -65,6 +66,9 @@ class LunaryUpstream:
     """See `thumbseal.upstreams.Upstream`."""
 
     pause = PAUSE
+    batch = BATCH
+    concurrency = 1  # its limit counts requests, and batches hold as much as there is
+    keeps_state = True
     lossy = LOSSY
 
     def __init__(self, configured: settings.Lunary, client: httpx2.AsyncClient) -> None:
@@ -77,21 +81,8 @@ class LunaryUpstream:
         each thread.
 
         What follows a refused start Lunary drops without a word, so a change of which something
-        was refused goes out once more without it.
+        was refused has to go out once more without it.
         """
-        outcomes = await self._deliver(changes)
-        refused = [
-            number
-            for number, outcome in enumerate(outcomes)
-            if isinstance(outcome, Delivered) and dict(outcome.dead).keys() - changes[number].dead
-        ]
-        if refused:
-            rest = [_without(changes[number], outcomes[number]) for number in refused]
-            for number, outcome in zip(refused, await self.deliver(rest), strict=True):
-                outcomes[number] = _joined(outcomes[number], outcome)
-        return outcomes
-
-    async def _deliver(self, changes: Sequence[Change]) -> list[Outcome]:
         wires = [project(change) for change in changes]
         owned = [(number, wire) for number, own in enumerate(wires) for wire in own]
         owned.sort(key=lambda pair: pair[1].at)
@@ -174,19 +165,8 @@ def _outcome(change: Change, results: Sequence[tuple[Wire, Result]]) -> Outcome:
         if any(sign in text for sign in TRANSIENT):
             return Later(f"Lunary: {text[:200]}")
         dead |= dict.fromkeys(wire.seqs, f"Lunary: {text[:200]}")
-    return Delivered(_waiting(change), tuple(dead.items()))
-
-
-def _without(change: Change, outcome: Outcome) -> Change:
-    return structs.replace(change, dead=change.dead | dict(outcome.dead).keys())
-
-
-def _joined(first: Outcome, rest: Outcome) -> Outcome:
-    """What became of a change that was sent twice. If the rest must wait all of it does, and what
-    is dead is found out anew."""
-    if isinstance(rest, Later):
-        return rest
-    return structs.replace(rest, dead=tuple({**dict(first.dead), **dict(rest.dead)}.items()))
+    again = bool(dead.keys() - change.dead)
+    return Delivered(_waiting(change), tuple(dead.items()), lost(change), again)
 
 
 def _batches(events: Sequence[dict[str, Any]]) -> Iterator[list[msgspec.Raw]]:

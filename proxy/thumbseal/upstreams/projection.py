@@ -21,7 +21,7 @@ from uuid import UUID, uuid5
 from msgspec import UNSET, Struct
 
 from thumbseal.conversation import Conversation, Exchange, Rating, Turn, merge
-from thumbseal.events import Custom, Event, Opinion
+from thumbseal.events import Custom, Event, Feedback, Opinion, ThreadChange
 from thumbseal.upstreams import Change
 
 LOSSY: Final[tuple[str, ...]] = (
@@ -52,6 +52,35 @@ def project(change: Change) -> list[Wire]:
         if isinstance(event.entry, Custom):
             wires += _custom(change, event, event.entry, times[event.seq])
     return wires
+
+
+def lost(change: Change) -> tuple[int, ...]:
+    """The new events of which Lunary cannot hold all (`LOSSY`), by seq."""
+    conversation = change.conversation
+    kept = {
+        (rating.message, rating.actor)
+        for exchange in conversation.exchanges.values()
+        if (rating := _rating(conversation, exchange)) is not None
+    }
+    recorded = {turn.message.message for turn in conversation.turns}
+    first = conversation.first.seq if conversation.first else 0
+    return tuple(
+        event.seq
+        for event in change.events
+        if _is_lost(event, kept, recorded, started=first < change.since)
+    )
+
+
+def _is_lost(
+    event: Event, kept: set[tuple[str, str]], recorded: set[str], *, started: bool
+) -> bool:
+    match event.entry:
+        case Feedback(message=message):
+            return message in recorded and (message, event.actor) not in kept
+        case ThreadChange(metadata=metadata):
+            return started and metadata is not None
+        case _:
+            return False
 
 
 def _times(conversation: Conversation) -> dict[int, int]:

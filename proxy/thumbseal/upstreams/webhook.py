@@ -1,10 +1,10 @@
 """A signed webhook, as Standard Webhooks has it: one request for each event, at least once.
 
 The ``webhook-id`` is the same at every attempt, so a receiver can drop repeats. The events of a
-thread come in order; threads do not wait for each other.
+thread come in order; threads do not wait for each other. An answer that is about the receiver as
+a whole (it is away, busy, or does not know us) holds no thread.
 """
 
-import asyncio
 import hashlib
 import hmac
 from base64 import b64encode
@@ -32,6 +32,9 @@ class WebhookUpstream:
     """
 
     pause = 0.0
+    batch = 1
+    concurrency = CONCURRENCY
+    keeps_state = False
     lossy: tuple[str, ...] = ()
 
     def __init__(
@@ -44,21 +47,21 @@ class WebhookUpstream:
         self._key = configured.signing_key()
         self._client = client
         self._clock = clock
-        self._turn = asyncio.Semaphore(CONCURRENCY)
 
     async def deliver(self, changes: Sequence[Change]) -> list[Outcome]:
-        return list(await asyncio.gather(*map(self._deliver_thread, changes)))
+        return [await self._deliver_thread(change) for change in changes]
 
     async def _deliver_thread(self, change: Change) -> Outcome:
         dead: list[tuple[int, str]] = []
-        async with self._turn:
-            for event in change.events:
-                try:
-                    refusal = await self._send(change, event)
-                except UpstreamDown as error:
-                    return Later(str(error), error.after, event.seq, tuple(dead))
-                if refusal:
-                    dead.append((event.seq, refusal))
+        for event in change.events:
+            try:
+                refusal = await self._send(change, event)
+            except UpstreamDown as error:
+                if error.whole and event is change.events[0]:
+                    raise
+                return Later(str(error), error.after, event.seq, tuple(dead))
+            if refusal:
+                dead.append((event.seq, refusal))
         return Delivered(dead=tuple(dead))
 
     async def _send(self, change: Change, event: Event) -> str | None:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from thumbseal import __version__, settings
 from thumbseal.errors import LogError, RequestError, Unavailable
-from thumbseal.forwarder import Forwarder
+from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
 from thumbseal.upstreams import Upstream
@@ -30,10 +30,12 @@ from thumbseal.upstreams.webhook import WebhookUpstream
 from thumbseal.web import health
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
+from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
 
 Clock = Callable[[], float]
+FINISH: Final = 5.0  # seconds for deliveries under way when the server stops
 RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
 _logger: Final = structlog.get_logger()
 
@@ -52,15 +54,17 @@ async def open_app(
     configured: settings.Settings,
     *,
     clock: Clock = time.time,
+    steady: Clock | None = None,
     dev: bool = False,
     more: Callable[[Log], Sequence[BaseRoute]] = lambda log: (),
     pages: Sequence[dict[str, str]] = (),
     widget: Release | None = None,
-) -> AsyncIterator[ASGIApp]:
+) -> AsyncIterator[Service]:
     """The ASGI application, with its log open and its forwarders at work while this lasts.
 
-    ``more`` are further routes, given the log; ``pages`` links for the index's bar. ``widget`` is
-    what browsers get, if not what is installed.
+    ``steady`` is the forwarders' clock, which must not jump. ``more`` are further routes, given
+    the log; ``pages`` links for the index's bar. ``widget`` is what browsers get, if not what is
+    installed.
 
     Raises:
         LogError: the log cannot be opened.
@@ -68,16 +72,26 @@ async def open_app(
     """
     log = await SqliteLog.open(configured.server.log_path)
     try:
-        async with make_client() as client, _forwarding(configured, log, client, clock):
-            yield build(
-                configured,
-                log,
-                clock=clock,
-                dev=dev,
-                more=more(log),
-                pages=pages,
-                widget=widget or release(__version__),
+        async with make_client() as client:
+            service = Service(
+                lambda settings: build(
+                    settings,
+                    log,
+                    clock=clock,
+                    dev=dev,
+                    more=more(log),
+                    pages=pages,
+                    widget=widget or release(__version__),
+                ),
+                lambda settings: _forwarding(
+                    settings, log, client, clock, steady or steady_clock()
+                ),
             )
+            try:
+                await service.use(configured)
+                yield service
+            finally:
+                await service.close()
     finally:
         await log.close()
 
@@ -116,10 +130,12 @@ def build(
 
 @asynccontextmanager
 async def _forwarding(
-    configured: settings.Settings, log: Log, client: httpx2.AsyncClient, clock: Clock
+    configured: settings.Settings, log: Log, client: httpx2.AsyncClient, clock: Clock, steady: Clock
 ) -> AsyncIterator[None]:
+    """The forwarders at work; at the end what is under way is settled, if that takes no longer
+    than a few seconds. What is cut off then is sent again after the next start."""
     forwarders = [
-        Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), clock)
+        Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), steady)
         for name, site in configured.sites.items()
         for upstream in site.upstreams
     ]
@@ -127,6 +143,10 @@ async def _forwarding(
     try:
         yield
     finally:
+        for each in forwarders:
+            each.stop()
+        if tasks:
+            await asyncio.wait(tasks, timeout=FINISH)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

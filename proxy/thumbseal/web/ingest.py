@@ -6,7 +6,7 @@ Every body is JSON as ``text/plain``, every token lies inside it, so a browser n
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -48,10 +48,12 @@ class OpenedAnswer(Struct, frozen=True):
 
 
 class StateOf(Struct, frozen=True):
-    """The state of one message's feedback; None where the actor never gave any."""
+    """The state of one message's feedback; None where the actor never gave any. ``receipt`` says
+    whether all of it has reached every upstream of the site; what is recorded is on disk."""
 
     id: MessageId
     feedback: Opinion | None
+    receipt: Literal["recorded", "delivered"] | UnsetType = UNSET
 
 
 class Unreadable(Struct, frozen=True):
@@ -127,17 +129,37 @@ class Ingest:
     async def _states(self, request: Request, tokens: Sequence[str]) -> list[StateOf | Unreadable]:
         read = [self._message(request, token) for token in tokens]
         known = [pair for pair in read if pair is not None]
-        states: dict[tuple[str, str], Opinion] = {}
+        states: dict[tuple[str, str], StateOf] = {}
         for (site, thread, actor), _ in groupby(sorted(known, key=_whose), key=_whose):
-            votes = await self._log.votes(site, thread, actor)
-            ratings = fold(votes, Conversation(thread)).ratings
-            states |= {key: rating.opinion for key, rating in ratings.items()}
-        return [
-            Unreadable()
-            if pair is None
-            else StateOf(pair[1].message, states.get((pair[1].message, pair[1].actor)))
-            for pair in read
-        ]
+            states |= await self._actors_states(site, thread, actor)
+        answer: list[StateOf | Unreadable] = []
+        for pair in read:
+            if pair is None:
+                answer.append(Unreadable())
+            else:
+                message = pair[1].message
+                answer.append(states.get((message, pair[1].actor)) or StateOf(message, None))
+        return answer
+
+    async def _actors_states(
+        self, site: str, thread: ThreadId, actor: ActorId
+    ) -> dict[tuple[str, str], StateOf]:
+        """What one actor thinks of the messages of a thread, by (message, actor)."""
+        votes = await self._log.votes(site, thread, actor)
+        ratings = fold(votes, Conversation(thread)).ratings
+        upstreams = [f"{site}/{each.name}" for each in self._sites.named(site).policy.upstreams]
+        delivered = {vote.seq for vote in votes} if upstreams and votes else set()
+        for upstream in upstreams if votes else ():
+            receipts = await self._log.receipts(upstream, site, thread)
+            delivered &= {seq for seq, each in receipts.items() if each.state == "delivered"}
+        return {
+            key: StateOf(
+                MessageId(rating.message),
+                rating.opinion,
+                "delivered" if {mark.seq for mark in rating.marks} <= delivered else "recorded",
+            )
+            for key, rating in ratings.items()
+        }
 
     def _admit(self, request: Request, site: ServedSite, now: float) -> bool:
         """Whether the caller is the site's backend; a page must come from the right origin."""

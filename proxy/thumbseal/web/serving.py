@@ -5,20 +5,26 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from types import FrameType
+from typing import Any, Final, TypeVar
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal.errors import SettingsError
+from thumbseal.web.health import Leaving
 
 # The writer's thread wants the interpreter a few times for each commit; the default of 5 ms would
 # let a busy event loop keep it waiting longer than the disk does.
 SWITCH_SECONDS: Final = 0.0005
+GRACE: Final = 1.0  # seconds in which requests are still taken after the first signal
+LAST: Final = 0.2  # seconds for the first bytes of requests on connections just made
 DRAIN: Final = 10  # seconds for requests under way when the server stops
 BACKLOG: Final = 1_024
+
+A = TypeVar("A", bound=ASGIApp)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -56,26 +62,91 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def serve(
-    app: AbstractAsyncContextManager[ASGIApp],
+    app: AbstractAsyncContextManager[A],
     listening: socket.socket,
     started: Callable[[], None],
+    reread: Callable[[A], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then finish the requests under way, and close the app."""
+    """Serve until SIGTERM or SIGINT; then finish the requests under way, and close the app.
+
+    ``reread`` is what SIGHUP asks for.
+    """
     _leave_signals_to_uvicorn()
-    async with app as asgi:
-        config = uvicorn.Config(
-            asgi,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=DRAIN,
-        )
-        server = uvicorn.Server(config)
+    async with app as service:
+        server = _Server()
+        server.config.app = Leaving(service, lambda: server.leaving)
         listening.setblocking(False)
-        started()
-        await server.serve(sockets=[listening])
+        async with asyncio.TaskGroup() as group:
+            hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+            if reread and hangup:
+                turn = asyncio.Lock()
+
+                async def reload() -> None:
+                    async with turn:
+                        await reread(service)
+
+                loop = asyncio.get_running_loop()
+                loop.add_signal_handler(hangup, lambda: group.create_task(reload()))
+            started()
+            await server.serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that goes on for a moment after the first signal, unready, and stops at the second
+    one at once."""
+
+    def __init__(self) -> None:
+        self.leaving = False
+        self._loop = asyncio.get_running_loop()
+        super().__init__(
+            uvicorn.Config(
+                _nothing,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=DRAIN,
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.leaving:
+            super().handle_exit(sig, frame)
+        self.leaving = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, GRACE, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door first: who stood in it is let in, and has a request on its way."""
+        doors = [each.dup() for each in sockets or ()]
+        for server in self.servers:
+            server.close()
+        for connection in [each for door in doors for each in _last_in(door)]:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(LAST)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(self.config, self.server_state, self.lifespan.state)
+        return protocol
+
+
+def _last_in(door: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system has taken and nobody has accepted; then the door is shut."""
+    door.setblocking(False)
+    with door, contextlib.suppress(BlockingIOError):
+        while True:
+            connection, _ = door.accept()
+            connection.setblocking(False)
+            yield connection
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands in until there is an application."""
 
 
 def _leave_signals_to_uvicorn() -> None:

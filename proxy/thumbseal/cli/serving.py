@@ -1,0 +1,99 @@
+"""Commands that run a server: `serve` with settings, `demo` without."""
+
+import logging
+import sys
+import webbrowser
+from pathlib import Path
+
+import click
+import structlog
+
+from thumbseal import settings
+from thumbseal.cli.options import config_option, explained
+from thumbseal.demo.served import PAGES, demo_routes, demo_settings
+from thumbseal.errors import ThumbsealError
+from thumbseal.web.app import open_app
+from thumbseal.web.service import Service
+from thumbseal.web.serving import bind, run, serve
+
+
+@click.command("serve")
+@config_option
+@click.option("--dev", is_flag=True, help="Also take pages opened from a file (Origin: null).")
+@explained
+def serve_settings(config: Path, dev: bool) -> None:
+    """Run the server until SIGTERM or Ctrl-C.
+
+    SIGHUP reads the settings again; a file with a mistake changes nothing. SIGTERM finishes what is
+    under way, a second one hurries.
+    """
+    configured = settings.read(config)
+    _log_to_stderr()
+    host, port = configured.server.address
+    listening = bind(host, port)
+    url = f"http://{host}:{listening.getsockname()[1]}"
+
+    def started() -> None:
+        structlog.get_logger().info("serving", url=url, sites=list(configured.sites))
+
+    async def reread(service: Service) -> None:
+        try:
+            changed = settings.read(config)
+            await service.use(changed)
+        except ThumbsealError as error:
+            structlog.get_logger().error("settings_refused", error=str(error))
+            return
+        structlog.get_logger().info("settings_read", sites=list(changed.sites))
+        if (changed.server.listen, changed.server.log) != (
+            configured.server.listen,
+            configured.server.log,
+        ):
+            structlog.get_logger().warning("restart_needed", settings=["listen", "log"])
+
+    run(serve(open_app(configured, dev=dev), listening, started, reread))
+
+
+@click.command()
+@click.option("--port", default=8300, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".thumbseal",
+    show_default=True,
+    help="Where the demo keeps its key and its log.",
+)
+@click.option("--open/--no-open", "open_", default=True, help="Open the page in a browser.")
+@explained
+def demo(port: int, data: Path, open_: bool) -> None:
+    """A chat page with a small bot, the widget, the proxy and a list of what was recorded."""
+    _log_to_stderr()
+    listening = bind("127.0.0.1", port)
+    port = listening.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+
+    def started() -> None:
+        click.echo("Thumbseal's demo is ready. Ctrl-C stops it.\n")
+        click.echo(f"  Chat      {url}/chat")
+        click.echo(f"  Recorded  {url}/recorded")
+        click.echo(f"  Embed     {url}/\n")
+        click.echo(f"What is recorded lies in {data}.")
+        if open_:
+            webbrowser.open(f"{url}/chat")
+
+    app = open_app(demo_settings(port, data), more=demo_routes, pages=PAGES)
+    run(serve(app, listening, started))
+
+
+def _log_to_stderr() -> None:
+    """One line for each thing an operator should know; JSON where nobody watches."""
+    person = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

@@ -1,0 +1,47 @@
+"""A running application whose settings may change under it."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from thumbseal.settings import Settings
+
+Forwarding = Callable[[Settings], AbstractAsyncContextManager[None]]
+
+
+class Service:
+    """An ASGI application over one log. ``make_app`` builds it for given settings, ``forwarding``
+    has their upstreams served while it lasts."""
+
+    def __init__(self, make_app: Callable[[Settings], ASGIApp], forwarding: Forwarding) -> None:
+        self._make_app = make_app
+        self._forwarding = forwarding
+        self._app: ASGIApp
+        self._settings: Settings | None = None
+        self._at_work = AsyncExitStack()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def use(self, configured: Settings) -> None:
+        """Go by these settings from now on; requests under way end as they began.
+
+        Raises:
+            ThumbsealError: they cannot be used, and those before are still in force.
+        """
+        app, before = self._make_app(configured), self._settings
+        # Two forwarders of one upstream would send everything twice: the old ones end first.
+        await self.close()
+        try:
+            await self._at_work.enter_async_context(self._forwarding(configured))
+        except BaseException:
+            if before is not None:
+                await self._at_work.enter_async_context(self._forwarding(before))
+            raise
+        self._app, self._settings = app, configured
+
+    async def close(self) -> None:
+        """End what is at work."""
+        await self._at_work.aclose()
+        self._at_work = AsyncExitStack()
