@@ -177,7 +177,7 @@ def test_votes_are_read_in_the_same_request(proxy: Proxy) -> None:
     states = [
         {"id": other["id"], "feedback": None},
         {"code": "token_invalid"},
-        {"id": blank["id"], "feedback": {"thumb": "up"}},
+        {"id": blank["id"], "feedback": {"thumb": "up"}, "receipt": "recorded"},
     ]
     assert enter(proxy, voted(blank, thumb="up"), read=tokens)["read"] == states
     body = {"sent_at": proxy.ms, "events": [], "read": tokens}
