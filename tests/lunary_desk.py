@@ -16,8 +16,11 @@ from thumbseal.conversation import Conversation
 from thumbseal.events import Custom, Event, Opinion
 from thumbseal.settings import Lunary, Secret
 from thumbseal.upstreams import Change, Delivered, Outcome, UpstreamDown
-from thumbseal.upstreams.calls import make_client
+from thumbseal.upstreams.calls import DEADLINE
+from thumbseal.upstreams.guard import ANYWHERE
 from thumbseal.upstreams.lunary import LunaryUpstream
+from thumbseal.upstreams.network import make_client
+from thumbseal.upstreams.pace import Pace
 
 USER: Final = "ann@example.com"
 
@@ -59,6 +62,7 @@ class Desk:
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
         self.client = self.runner.run(_make_client())
+        self.url = ""
         self.renew()
 
     def renew(self) -> LunaryDouble:
@@ -70,22 +74,24 @@ class Desk:
         await self.double(scope, receive, send)
 
     def use(self, url: str) -> None:
-        key = Secret(PROJECT.private_key)
-        self.upstream = LunaryUpstream(Lunary("lunary", key, url), self.client)
+        self.url = url
 
-    def deliver(self, *changes: Change) -> list[Outcome]:
-        """The outcomes; what has to be sent once more without its dead is, as a forwarder does."""
-        outcomes = self.runner.run(self.upstream.deliver(changes))
+    def deliver(self, *changes: Change, pace: Pace | None = None, **more: Any) -> list[Outcome]:
+        """What becomes of the changes, with an adapter that knows nothing of those before; what has
+        to be sent once more without its dead is, as a forwarder does."""
+        configured = Lunary("lunary", Secret(PROJECT.private_key), self.url, **more)
+        upstream = LunaryUpstream(configured, self.client, pace)
+        outcomes = self.runner.run(upstream.deliver(changes))
         return [
-            self._without_dead(change, outcome)
+            self._without_dead(change, outcome, **more)
             if isinstance(outcome, Delivered) and outcome.again
             else outcome
             for change, outcome in zip(changes, outcomes, strict=True)
         ]
 
-    def _without_dead(self, change: Change, outcome: Delivered) -> Outcome:
+    def _without_dead(self, change: Change, outcome: Delivered, **more: Any) -> Outcome:
         dead = dict(outcome.dead)
-        (rest,) = self.deliver(structs.replace(change, dead=change.dead | dead.keys()))
+        (rest,) = self.deliver(structs.replace(change, dead=change.dead | dead.keys()), **more)
         if isinstance(rest, Delivered):
             return structs.replace(rest, dead=tuple({**dead, **dict(rest.dead)}.items()))
         return rest
@@ -98,7 +104,13 @@ class Desk:
             except UpstreamDown:
                 continue
 
-    def state(self) -> State:
+    def state(self) -> State | None:
+        """What is stored of the one thread there is; None without one."""
+        if not self.double.threads():
+            return None
+        return self.shown()
+
+    def shown(self) -> State:
         """What is stored of the one thread there is."""
         (thread,) = self.double.threads()
         assert thread.id == THREAD
@@ -114,15 +126,17 @@ class Desk:
 
 
 async def _make_client() -> httpx2.AsyncClient:
-    return make_client()
+    return make_client(DEADLINE, ANYWHERE)
 
 
 def _texts(messages: Any) -> list[Any]:
     return [each["content"] for each in messages or []]
 
 
-def expected(conversation: Conversation) -> State:
-    """What the fold says should be stored."""
+def expected(conversation: Conversation) -> State | None:
+    """What the fold says should be stored: nothing, where there are only votes."""
+    if conversation.first is None:
+        return None
     return State(
         conversation.user,
         list(conversation.tags),

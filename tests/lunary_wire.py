@@ -45,6 +45,7 @@ class ThreadStart(Form, frozen=True, kw_only=True):
     tags: list[str] | UnsetType = UNSET
     metadata: Json | UnsetType = UNSET
     userId: str | UnsetType = UNSET
+    userProps: Json | UnsetType = UNSET
     input: Said | UnsetType = UNSET
 
 
@@ -56,6 +57,7 @@ class ChatStart(Form, frozen=True, kw_only=True):
     timestamp: Stamp
     input: list[Said]
     userId: str | UnsetType = UNSET
+    userProps: Json | UnsetType = UNSET
 
 
 class ChatEnd(Form, frozen=True, kw_only=True):
@@ -84,6 +86,7 @@ class CustomStart(Form, frozen=True, kw_only=True):
     name: str
     metadata: Json | UnsetType = UNSET
     userId: str | UnsetType = UNSET
+    userProps: Json | UnsetType = UNSET
 
 
 class CustomEnd(Form, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from tests.forwarding import NAME, A, B, Bench, C, Scripted, open_bench
@@ -627,3 +628,23 @@ async def running(bench: Bench) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_upstream_that_is_gone_is_left_alone(bench: Bench) -> None:
+    """After 410 nothing is sent, across restarts, until somebody asks for it."""
+    await bench.say(A, message("u1"))
+    bench.upstream.answer = down(UpstreamDown("status 410", gone=True))
+    await bench.forwarder.step()
+    standing = await bench.log.standing(NAME)
+    assert standing is not None
+    assert standing.state == "gone"
+    bench.clock.now += 7 * 86_400
+    bench.restart()
+    wait = await bench.forwarder.resume()
+    assert wait is not None
+    assert wait > 365 * 86_400
+    await bench.log.stand(NAME, structs.replace(standing, next_at=0))
+    bench.restart()
+    assert await bench.forwarder.resume() == 0.0
+    bench.upstream.answer = later()
+    assert await bench.step() == ["a: 1", "a: 1"]

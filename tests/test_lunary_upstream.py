@@ -1,13 +1,16 @@
 """The Lunary adapter against the double, over HTTP: what it sends, and what then is there."""
 
+import hashlib
+import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from tests.doubles.lunary import Cut, Fault, LunaryDouble, Received
+from tests.doubles.lunary import PROJECT, Cut, Fault, LunaryDouble, Received
 from tests.histories import (
     ANN,
     BOB,
@@ -26,7 +29,8 @@ from tests.histories import (
 from tests.lunary_desk import USER, Desk, change_of, changes, expected, open_desk
 from tests.lunary_wire import check_journal
 from thumbseal.events import Event, Opinion
-from thumbseal.upstreams import Delivered
+from thumbseal.settings import Secret
+from thumbseal.upstreams import Change, Delivered
 
 CUTS: Final = st.sets(st.integers(1, 14))
 
@@ -104,8 +108,9 @@ def test_only_what_changed_is_sent(desk: Desk) -> None:
     events += told(message("a2"), vote("a2", thumb="up"), first=5)
     counts = []
     for since, upto in [(1, 3), (4, 4), (5, 5), (6, 6)]:
+        before = len(desk.double.events())
         desk.deliver(change_of(events[:upto], since))
-        counts.append([each["event"] for each in desk.double.journal[-1].events])
+        counts.append([each["event"] for each in desk.double.events()[before:]])
     assert counts == [["start", "start", "end", "feedback"], ["start"], ["end"], ["feedback"]]
 
 
@@ -113,7 +118,7 @@ def test_only_what_changed_is_sent(desk: Desk) -> None:
 
 
 def votes_at(desk: Desk) -> list[Any]:
-    return [exchange.vote and exchange.vote["thumb"] for exchange in desk.state().exchanges]
+    return [exchange.vote and exchange.vote["thumb"] for exchange in desk.shown().exchanges]
 
 
 def test_a_waiting_vote_goes_out_with_its_message(desk: Desk) -> None:
@@ -144,7 +149,66 @@ def test_an_undone_vote_is_undone_at_lunary(desk: Desk) -> None:
     events = [*events, event(4, vote("a1", thumb=None))]
     desk.deliver(change_of(events[:3]))
     desk.deliver(change_of(events, 4))
-    assert desk.state().exchanges[0].vote == dict.fromkeys(Opinion.__struct_fields__)
+    assert desk.shown().exchanges[0].vote == dict.fromkeys(Opinion.__struct_fields__)
+
+
+def test_each_rated_answer_keeps_its_own_vote(desk: Desk) -> None:
+    """A second answer, a regenerated one and an edited question's are each an exchange with its
+    vote, whoever voted where."""
+    events = [
+        *told(message("u1"), message("a1"), message("a2", reply_to="u1")),
+        *told(message("a3", retry_of="a1"), message("u2", retry_of="u1"), first=4),
+        *told(message("a4", reply_to="u2"), vote("a1", thumb="down", comment="No."), first=6),
+        event(8, vote("a2", thumb="up"), actor=BOB),
+        *told(vote("a3", score=0.5), vote("a4", thumb="up"), vote("a1", thumb="up"), first=9),
+    ]
+    for part in changes(events, {3, 5, 8}):
+        desk.deliver(part)
+    assert desk.state() == expected(folded(events, USER))
+    votes = [(each.said, each.vote and each.vote["thumb"]) for each in desk.shown().exchanges]
+    assert votes == [(["a1"], "up"), (["a2"], "up"), (["a3"], None), (["a4"], "up")]
+
+
+def test_only_votes_where_somebody_else_records(desk: Desk) -> None:
+    """With record = false a vote goes at once to the run of its message's id, also when nothing
+    was recorded here, and nothing else goes."""
+    recorded = told(message("u1"), message("a1"))
+    desk.deliver(change_of(recorded))
+    votes = told(vote("a1", thumb="down"), vote("a1", comment="No."), change(tags=("x",)))
+    assert desk.deliver(change_of(votes[:2]), record=False) == [Delivered()]
+    assert desk.deliver(change_of(votes, 3), record=False) == [Delivered()]
+    (given,) = sent(desk, "feedback")
+    assert (given["runId"], given["feedback"]["comment"]) == (uid("a1"), "No.")
+    assert [each.method for each in desk.double.journal] == ["POST"] * 2
+
+
+def test_ids_as_the_python_sdk_makes_them(desk: Desk) -> None:
+    """With ids = "python" every run bears the id under which Lunary's Python SDK, with its key,
+    records what its caller gives that name: a vote reaches what a backend recorded."""
+    backend = "e0000000-0000-4000-8000-000000000001"
+    spelled: Any = {"ids": "python", "sdk_key": Secret(backend)}
+    events = told(change(tags=("a",)), message("u1"), message("a1"), vote("a1", thumb="up"))
+    desk.deliver(change_of(events), **spelled)
+    desk.deliver(change_of([*events, event(5, change(tags=("b",)))], 5), **spelled)
+    (thread,) = desk.double.threads()
+    assert (thread.id, thread.tags) == (sdk_id(THREAD, backend), ["b"])
+    (exchange,) = desk.double.exchanges(thread.id)
+    assert exchange.id == sdk_id(uid("u1"), backend)
+    assert exchange.feedback is not None
+    assert exchange.feedback["thumb"] == "up"
+
+
+def test_ids_as_the_python_sdk_makes_them_with_our_key(desk: Desk) -> None:
+    """Without a key of its own the SDK's is taken to be ours."""
+    desk.deliver(change_of(told(message("u1"))), ids="python")
+    assert [each.id for each in desk.double.threads()] == [sdk_id(THREAD, PROJECT.private_key)]
+
+
+def sdk_id(name: str, key: str) -> str:
+    """As `lunary` 1.4.41 from PyPI derives the id of a run."""
+    digest = hashlib.sha256()
+    digest.update((name + key).encode("utf-8"))
+    return str(uuid.UUID(digest.hexdigest()[:32]))
 
 
 def sent(desk: Desk, event: str) -> list[Any]:
@@ -160,7 +224,41 @@ def test_tags_changed_later(desk: Desk) -> None:
     events = told(change(tags=("a",)), message("u1"), change(tags=("b", "c")), change(tags=()))
     for end, tags in [(1, ["a"]), (2, ["a"]), (3, ["b", "c"]), (4, [])]:
         assert desk.deliver(change_of(events[:end], end)) == [Delivered()]
-        assert desk.state().tags == tags
+        assert desk.shown().tags == tags
+
+
+def test_a_thread_that_began_with_a_bare_vote_has_its_user(desk: Desk) -> None:
+    """A vote that comes before everything knows no user; the thread's row knows her all the same,
+    once a message has told."""
+    events = told(vote("a1", thumb="up"), message("u1"), message("a1"))
+    nobody = Change("support", folded(events[:1]), events[:1])
+    assert desk.deliver(nobody) == [Delivered(waiting=((1, uid("a1")),))]
+    assert desk.double.threads() == []
+    desk.deliver(change_of(events, 2))
+    assert desk.state() == expected(folded(events, USER))
+    assert desk.shown().user == USER
+
+
+def test_props_of_the_user(desk: Desk) -> None:
+    """What the backend says of its user arrives, and a later event does not wipe it. A page's
+    word for it stays in its own thread."""
+    told_by = [change(metadata={"user_props": {"plan": who}}) for who in ("pro", "page")]
+    events = [
+        structs.replace(event(1, told_by[0]), source="backend"),
+        *told(told_by[1], message("u1"), message("a1"), custom("copied"), message("u2"), first=2),
+    ]
+    for part in changes(events, {1, 3, 4}):
+        desk.deliver(part)
+    (user,) = desk.double.users()
+    assert (user.external_id, user.props) == (USER, {"plan": "pro"})
+    assert desk.state() == expected(folded(events, USER))
+
+
+def test_tags_that_came_first_cost_no_request(desk: Desk) -> None:
+    """Tags that the thread's start carries are not sent by their own route too."""
+    desk.deliver(change_of(told(change(tags=("a",)), message("u1"))))
+    assert {each.method for each in desk.double.journal} == {"POST"}
+    assert desk.shown().tags == ["a"]
 
 
 def test_custom_events_leave_the_user(desk: Desk) -> None:
@@ -170,7 +268,7 @@ def test_custom_events_leave_the_user(desk: Desk) -> None:
     (row,) = desk.double.custom_events(THREAD)
     assert (row.name, row.metadata, row.status) == ("copied", {"chars": 12}, "success")
     assert desk.state() == expected(folded(events, USER))
-    assert [each.asked + each.said for each in desk.state().exchanges] == [["u1", "a1"]]
+    assert [each.asked + each.said for each in desk.shown().exchanges] == [["u1", "a1"]]
 
 
 def test_a_message_is_shown_whole(desk: Desk) -> None:

@@ -16,7 +16,6 @@ from tests.lunary_wire import check_journal
 from tests.proxy import Proxy, make_settings, running, said, voted
 from thumbseal import retry
 from thumbseal.settings import Lunary, Secret
-from thumbseal.upstreams.lunary import LunaryUpstream
 
 PATIENCE: Final = 20  # seconds until a delivery counts as missing
 ACCEPTED: Final = {"status": "accepted"}
@@ -29,7 +28,6 @@ Shown = list[tuple[list[str], list[str], str | None]]
 def _haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures are tried again at once: what is tested is that, not when."""
     monkeypatch.setattr(retry, "FIRST", 0.01)
-    monkeypatch.setattr(LunaryUpstream, "pause", 0.0)
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def double() -> LunaryDouble:
 def proxied(double: LunaryDouble, folder: Path) -> Iterator[Proxy]:
     """A proxy whose upstream is the double; entered again it is a restart."""
     with serve(double) as url:
-        upstream = Lunary("lunary", Secret(KEY), url)
+        upstream = Lunary("lunary", Secret(KEY), url, requests_per_minute=100_000)
         with running(make_settings(folder, upstreams=[upstream])) as proxy:
             yield proxy
 
@@ -120,7 +118,7 @@ def test_a_restart_repeats_nothing(double: LunaryDouble, tmp_path: Path) -> None
         keys, token = proxy.settings.sites["support"].keys, opened["thread"]["token"]
     before, answers = double.database.runs(), len(double.effects)
     with serve(double) as url:
-        upstream = Lunary("lunary", Secret(KEY), url)
+        upstream = Lunary("lunary", Secret(KEY), url, requests_per_minute=100_000)
         same = make_settings(tmp_path, keys=[key.reveal() for key in keys], upstreams=[upstream])
         with running(same) as proxy:
             more = said(opened["messages"][4], "user", "And now?", id="again")

@@ -15,9 +15,11 @@ from thumbseal.settings import Lunary, Secret, Settings, Webhook, origin_pattern
 
 KEY: Final = new_key()
 HOOK: Final = "whsec_" + "A" * 40
-ENVIRONMENT: Final = {"KEY": KEY, "HOOK": HOOK, "SHORT": "changeme", "EMPTY": ""}
+HOOK2: Final = "whsec_" + "B" * 40
+ENVIRONMENT: Final = {"KEY": KEY, "HOOK": HOOK, "HOOK2": HOOK2, "SHORT": "changeme", "EMPTY": ""}
 SITE: Final = '[sites.support]\nkeys = ["env:KEY"]\n'
 UPSTREAM: Final = f"{SITE}[[sites.support.upstreams]]\n"
+WEBHOOK: Final = f'{UPSTREAM}name = "a"\nkind = "webhook"\nurl = "https://x"\n'
 
 
 def parsed(text: str, folder: Path = Path("/srv/app")) -> Settings:
@@ -62,7 +64,28 @@ def test_a_whole_file_is_read() -> None:
     assert isinstance(lunary, Lunary)
     assert lunary.url == "https://api.lunary.ai"
     assert isinstance(hook, Webhook)
-    assert hook.secret.reveal() == HOOK
+    assert [secret.reveal() for secret in hook.secret] == [HOOK]
+    assert (hook.allow_private, hook.payload) == ((), "event")
+
+
+def test_a_webhook_may_have_several_secrets_and_private_addresses() -> None:
+    """Secrets are exchanged by listing the old and the new one; networks are spelled strictly."""
+    (hook,) = (
+        parsed(f"""
+        {UPSTREAM}
+        name = "hook"
+        kind = "webhook"
+        url = "http://10.1.2.3/hook"
+        secret = ["env:HOOK", "env:HOOK2"]
+        allow_private = ["10.1.2.0/24", "::1"]
+        payload = "conversation"
+    """)
+        .sites["support"]
+        .upstreams
+    )
+    assert isinstance(hook, Webhook)
+    assert [secret.reveal() for secret in hook.secret] == [HOOK, HOOK2]
+    assert [str(each) for each in hook.private_networks()] == ["10.1.2.0/24", "::1/128"]
 
 
 def test_a_secret_comes_from_the_environment_or_a_file_beside_the_settings(tmp_path: Path) -> None:
@@ -111,9 +134,31 @@ BAD: Final = {
         f'{UPSTREAM}name = "a"\nkind = "lunary"\nkey = "env:KEY"\nurl = "https://x:99999"',
         "sites.support.upstreams.a.url",
     ),
+    "an address of another spelling": (
+        f'{UPSTREAM}name = "a"\nkind = "lunary"\nkey = "env:KEY"\nurl = "https://0x7f.1"',
+        "sites.support.upstreams.a.url",
+    ),
     "a webhook's secret": (
         f'{UPSTREAM}name = "a"\nkind = "webhook"\nurl = "https://x"\nsecret = "env:SHORT"',
         "sites.support.upstreams.a.secret: A webhook secret",
+    ),
+    "a webhook's list of no secret": (f"{WEBHOOK}secret = []", "upstreams[0].secret"),
+    "a webhook's second secret": (
+        f'{WEBHOOK}secret = ["env:HOOK", "env:SHORT"]',
+        "sites.support.upstreams.a.secret: A webhook secret",
+    ),
+    "a webhook's secret in the file": (f'{WEBHOOK}secret = ["{HOOK}"]', "env:NAME or file:PATH"),
+    "a network with host bits": (
+        f'{WEBHOOK}secret = "env:HOOK"\nallow_private = ["10.1.2.3/24"]',
+        "sites.support.upstreams.a.allow_private: 10.1.2.3/24 has host bits set",
+    ),
+    "a network that is a name": (
+        f'{WEBHOOK}secret = "env:HOOK"\nallow_private = ["localhost"]',
+        "Write an address or a network",
+    ),
+    "an unknown payload": (
+        f'{WEBHOOK}secret = "env:HOOK"\npayload = "all"',
+        "sites.support.upstreams[0].payload",
     ),
     "two upstreams of one name": (
         SITE + 2 * '[[sites.support.upstreams]]\nname = "a"\nkind = "lunary"\nkey = "env:KEY"\n',

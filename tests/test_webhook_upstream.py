@@ -5,31 +5,48 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_network
+from typing import Any, Final, Self
 
 import httpx2
 import pytest
 from msgspec import structs
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.doubles.serving import serve
-from tests.histories import ANN, BOB, START_MS, THREAD, event, message, told, uid, vote
+from tests.histories import (
+    ANN,
+    BOB,
+    START_MS,
+    THREAD,
+    change,
+    custom,
+    event,
+    message,
+    told,
+    uid,
+    vote,
+)
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import SettingsError
 from thumbseal.events import Event
 from thumbseal.ids import ThreadId
-from thumbseal.settings import Secret, Webhook
+from thumbseal.retry import planned
+from thumbseal.settings import Secret, Secrets, Webhook
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
-from thumbseal.upstreams.calls import make_client
+from thumbseal.upstreams.calls import DEADLINE
 from thumbseal.upstreams.dispatch import dispatch
-from thumbseal.upstreams.webhook import CONCURRENCY, WebhookUpstream
+from thumbseal.upstreams.network import make_client
+from thumbseal.upstreams.webhook import CONCURRENCY, HOUR, SCHEDULE, WebhookUpstream
 
 KEY: Final = bytes(range(32))
 SECRET: Final = "whsec_" + base64.b64encode(KEY).decode()
 NOW: Final = 1_790_000_042.9
+LOOPBACK: Final = ip_network("127.0.0.1")
 
 
 class Received:
@@ -81,14 +98,28 @@ class Post:
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
         self.receiver = Receiver()
+        self.url = ""
         self.client = self.runner.run(_make_client())
 
-    def use(self, url: str) -> None:
-        configured = Webhook("hook", f"{url}/hook", Secret(SECRET))
-        self.upstream = WebhookUpstream(configured, self.client, lambda: NOW)
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Self]:
+        """The adapter with its receiver behind a real socket."""
+        post = cls()
+        with post.runner, serve(post.receiver) as url:
+            post.url = f"{url}/hook"
+            yield post
+            post.runner.run(post.client.aclose())
 
-    def deliver(self, *changes: Change) -> list[Outcome]:
-        return self.runner.run(self.upstream.deliver(changes))
+    def deliver(self, *changes: Change, **more: Any) -> list[Outcome]:
+        configured = hook(self.url, **more)
+        return self.runner.run(_upstream(configured, self.client).deliver(changes))
+
+    def fail(self, *changes: Change, **more: Any) -> UpstreamDown:
+        """Deliver to a receiver that is in trouble as a whole."""
+        with pytest.raises(UpstreamDown) as caught:
+            self.deliver(*changes, **more)
+        return caught.value
 
     @property
     def entries(self) -> list[str]:
@@ -107,16 +138,22 @@ class Post:
 
 
 async def _make_client() -> httpx2.AsyncClient:
-    return make_client()
+    return make_client(DEADLINE, [LOOPBACK])
+
+
+def hook(url: str, *secrets: str, **more: Any) -> Webhook:
+    return Webhook("hook", url, Secrets(*map(Secret, secrets or (SECRET,))), **more)
+
+
+def _upstream(configured: Webhook, client: httpx2.AsyncClient) -> WebhookUpstream:
+    """The adapter with a clock that stands."""
+    return WebhookUpstream(configured, client, lambda: NOW)
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Post]:
-    post = Post()
-    with post.runner, serve(post.receiver) as url:
-        post.use(url)
+    with Post.running() as post:
         yield post
-        post.runner.run(post.client.aclose())
 
 
 @pytest.fixture
@@ -177,8 +214,20 @@ def test_every_request_is_signed(post: Post) -> None:
 def test_a_bad_secret_stops_the_start(post: Post, secret: str) -> None:
     """A secret that is not one is refused when the upstream is made, and is not in the error."""
     with pytest.raises(SettingsError) as caught:
-        WebhookUpstream(Webhook("hook", "http://x", Secret(secret)), post.client, lambda: NOW)
+        _upstream(hook("http://x", SECRET, secret), post.client)
     assert len(secret) < 7 or secret not in str(caught.value)
+
+
+def test_every_secret_signs(post: Post) -> None:
+    """While a secret is exchanged a receiver finds a signature by the old and by the new one."""
+    old = KEY[::-1]
+    rotated = hook(post.url, "whsec_" + base64.b64encode(old).decode(), SECRET)
+    post.runner.run(_upstream(rotated, post.client).deliver([change_of(TALK[:1])]))
+    (received,) = post.receiver.received
+    assert received.headers["webhook-signature"].split() == [
+        signed(received, old),
+        signed(received, KEY),
+    ]
 
 
 # What is in it.
@@ -222,6 +271,35 @@ def test_a_vote_carries_its_own_actors_state(post: Post) -> None:
     assert states == {ANN: {"thumb": "up"}, BOB: {"thumb": "down"}}
 
 
+def test_a_conversation_as_it_stands(post: Post) -> None:
+    """With payload = "conversation" one request tells all there is of the thread."""
+    events = [*TALK, *told(change(tags=("x",)), custom("copied", n=1), first=4)]
+    post.deliver(change_of(events, since=2), payload="conversation")
+    (received,) = post.receiver.received
+    assert json.loads(received.body)["type"] == "conversation.updated"
+    data = received.data
+    assert (data["version"], data["tags"], data["user"]) == (5, ["x"], "ann")
+    (exchange,) = data["exchanges"]
+    assert exchange["id"] == uid("u1")
+    assert [each["event"]["content"] for each in exchange["messages"]] == ["u1", "a1"]
+    assert data["feedback"] == [{"message": uid("a1"), "actor": ANN, "state": {"thumb": "up"}}]
+    assert [each["event"]["name"] for each in data["customs"]] == ["copied"]
+
+
+def test_a_conversation_without_what_was_refused(post: Post) -> None:
+    """What the receiver refused for good is left out of the next request; its place is not."""
+    post.receiver.answer = lambda received: Response(status_code=422)
+    dead = ((1, "status 422"), (2, "status 422"), (3, "status 422"))
+    assert post.deliver(change_of(TALK), payload="conversation") == [Delivered(dead=dead)]
+    post.receiver.renew()
+    later = structs.replace(change_of(TALK, since=3), dead=frozenset({2, 3}))
+    post.deliver(later, payload="conversation")
+    (received,) = post.receiver.received
+    (exchange,) = received.data["exchanges"]
+    assert [each["event"]["content"] for each in exchange["messages"]] == ["u1", ""]
+    assert [each["state"] for each in received.data["feedback"]] == [{}]
+
+
 # Ids.
 
 
@@ -262,7 +340,8 @@ def test_threads_do_not_wait_for_each_other(post: Post) -> None:
     """Eight threads are under way at once: the receiver answers none before it has seen all."""
     post.receiver.meeting = asyncio.Barrier(CONCURRENCY)
     changes = [change_of(TALK[:1], thread=thread) for thread in numbered(CONCURRENCY)]
-    done = post.runner.run(dispatch(post.upstream, changes, CONCURRENCY, seconds=60.0))
+    upstream = _upstream(hook(post.url), post.client)
+    done = post.runner.run(dispatch(upstream, changes, CONCURRENCY, seconds=60.0))
     assert done.outcomes == [Delivered()] * CONCURRENCY
 
 
@@ -272,7 +351,7 @@ def test_one_thread_is_held_and_the_others_go_on(post: Post) -> None:
     post.refuse("e2", 503)
     changes = [change_of(TALK[:1], thread=thread) for thread in good]
     assert post.deliver(change_of(TALK, thread=bad), *changes) == [
-        Later("status 503", since=2),
+        Later("status 503", since=2, plan=SCHEDULE),
         *[Delivered()] * 3,
     ]
     assert sorted(post.entries) == ["e1"] * 4 + ["e2"]
@@ -288,7 +367,7 @@ def test_any_2xx_is_delivered(post: Post, status: int) -> None:
     assert post.deliver(change_of(TALK)) == [Delivered()]
 
 
-@pytest.mark.parametrize("status", [400, 405, 410, 413, 415, 422])
+@pytest.mark.parametrize("status", [400, 405, 413, 415, 422])
 def test_a_4xx_is_dead(post: Post, status: int) -> None:
     """An event that the receiver refuses is dead by itself, and those after it are sent."""
     post.refuse("e2", status)
@@ -318,17 +397,7 @@ def test_no_redirect_is_followed(post: Post, status: int) -> None:
 def test_retry_after_is_passed_on(post: Post) -> None:
     """What the receiver asks to wait is passed on with the hold."""
     post.refuse("e2", 429, **{"retry-after": "41"})
-    assert post.deliver(change_of(TALK)) == [Later("status 429", after=41.0, since=2)]
-
-
-@pytest.mark.parametrize("status", [401, 402, 403, 404, 429])
-def test_a_receiver_that_wants_nothing_holds_no_thread(post: Post, status: int) -> None:
-    """Where the answer is about us and not about the event, the upstream as a whole waits."""
-    post.refuse("e1", status, **{"retry-after": "41"})
-    with pytest.raises(UpstreamDown) as caught:
-        post.deliver(change_of(TALK))
-    assert (caught.value.whole, caught.value.refused) == (True, status != 429)
-    assert post.entries == ["e1"]
+    assert post.deliver(change_of(TALK)) == [Later("status 429", 41.0, 2, plan=SCHEDULE)]
 
 
 def test_an_event_dead_before_a_hold_keeps_its_name(post: Post) -> None:
@@ -339,14 +408,54 @@ def test_an_event_dead_before_a_hold_keeps_its_name(post: Post) -> None:
 
     post.receiver.answer = answer
     (outcome,) = post.deliver(change_of(TALK))
-    assert outcome == Later("status 503", since=2, dead=((1, "status 422"),))
+    assert outcome == Later("status 503", since=2, dead=((1, "status 422"),), plan=SCHEDULE)
+
+
+def test_an_answer_that_nobody_wants_is_not_read_to_its_end(post: Post) -> None:
+    """The status says all: a body without end costs its connection, not the delivery."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 4096
+            await asyncio.sleep(0)  # or the server never learns that its client has gone
+
+    post.receiver.answer = lambda received: StreamingResponse(endless())
+    assert post.deliver(change_of(TALK)) == [Delivered()]
+    assert post.entries == ["e1", "e2", "e3"]
+
+
+# When the receiver is in trouble.
+
+
+def test_the_schedule_is_that_of_the_specification() -> None:
+    """A thread waits 5 s, 5 min, 30 min, … and in the end once a day, each a fifth more or less."""
+    waits = [planned(SCHEDULE, attempts, 0.5) for attempts in (1, 2, 3, 4, 9, 10, 99)]
+    assert waits == [5, 300, 1800, 2 * HOUR, 24 * HOUR, 24 * HOUR, 24 * HOUR]
+    assert [planned(SCHEDULE, 1, jitter) for jitter in (0.0, 1.0)] == pytest.approx([4, 6])
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 429])
+def test_a_receiver_that_wants_nothing_holds_no_thread(post: Post, status: int) -> None:
+    """Where the answer is about us and not about the event, the upstream as a whole waits."""
+    post.refuse("e1", status, **{"retry-after": "41"})
+    failure = post.fail(change_of(TALK))
+    assert (failure.whole, failure.refused, failure.gone) == (True, status != 429, False)
+    assert post.entries == ["e1"]
 
 
 def test_a_receiver_that_is_away_holds_no_thread(post: Post) -> None:
     """Nobody at the address says nothing of any thread."""
     with serve(post.receiver) as url:
         gone = url
-    upstream = WebhookUpstream(Webhook("hook", gone, Secret(SECRET)), post.client, lambda: NOW)
     with pytest.raises(UpstreamDown, match="ConnectError") as caught:
-        post.runner.run(upstream.deliver([change_of(TALK, since=2)]))
-    assert caught.value.whole
+        post.runner.run(_upstream(hook(gone), post.client).deliver([change_of(TALK, since=2)]))
+    assert (caught.value.whole, caught.value.refused) == (True, False)
+
+
+def test_a_receiver_that_is_gone_says_so(post: Post) -> None:
+    """410 from any event ends all: nothing is sent until a person says so."""
+    post.refuse("e2", 410)
+    failure = post.fail(change_of(TALK))
+    assert failure.gone
+    assert failure.refused
+    assert "e3" not in post.entries

@@ -16,8 +16,9 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from thumbseal.events import Custom, Event, Feedback, Json, Message, Opinion, ThreadChange
+from thumbseal.events import Custom, Event, Feedback, Json, Message, Opinion, Source, ThreadChange
 
+USER_PROPS: Final = "user_props"
 QUESTIONERS: Final = frozenset({"user", "system"})
 
 
@@ -26,7 +27,7 @@ class Turn(Struct, frozen=True):
 
     seq: int
     at: int
-    source: str
+    source: Source
     actor: str
     message: Message
 
@@ -76,13 +77,19 @@ class Rating(Struct, frozen=True):
     opinion: Opinion
     marks: tuple[Mark, ...]
 
+    def marks_since(self, seq: int) -> tuple[int, ...]:
+        """The changes (seqs) from this one on."""
+        return tuple(mark.seq for mark in self.marks if mark.seq >= seq)
+
 
 class Conversation(Struct, frozen=True):
     """A thread as its events tell it. ``places`` maps every message, also one only referred to
-    so far, to its exchange; ``ratings`` is keyed by (message, actor)."""
+    so far, to its exchange; ``ratings`` is keyed by (message, actor). ``first`` is the first event
+    that is no vote; ``user_props`` are what the application's backend said of its user."""
 
     thread: str
     user: str | None = None
+    user_props: Mapping[str, object] = MappingProxyType({})
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, object] = MappingProxyType({})
     exchanges: Mapping[str, Exchange] = MappingProxyType({})
@@ -139,6 +146,7 @@ class _Draft:
         self._onto = onto
         self._tags = onto.tags
         self._metadata: Json = dict(onto.metadata)
+        self._user_props = onto.user_props
         self._exchanges = dict(onto.exchanges)
         self._places = dict(onto.places)
         self._ratings = dict(onto.ratings)
@@ -148,15 +156,15 @@ class _Draft:
 
     def add(self, event: Event) -> None:
         self.last_seq = event.seq
-        self._first = self._first or event
+        if not isinstance(event.entry, Feedback):
+            self._first = self._first or event
         match event.entry:
             case Message() as message:
                 self._place(Turn(event.seq, event.at, event.source, event.actor, message))
             case Feedback() as feedback:
                 self._rate(event, feedback)
-            case ThreadChange(tags=tags, metadata=metadata):
-                self._tags = self._tags if tags is None else tags
-                self._metadata |= metadata or {}
+            case ThreadChange() as change:
+                self._describe(change, event.source)
             case Custom():
                 self._customs.append(event)
 
@@ -165,6 +173,7 @@ class _Draft:
             self._onto,
             tags=self._tags,
             metadata=MappingProxyType(self._metadata),
+            user_props=self._user_props,
             exchanges=MappingProxyType(self._exchanges),
             places=MappingProxyType(self._places),
             ratings=MappingProxyType(self._ratings),
@@ -172,6 +181,15 @@ class _Draft:
             first=self._first,
             last_seq=self.last_seq,
         )
+
+    def _describe(self, change: ThreadChange, source: Source) -> None:
+        metadata = change.metadata or {}
+        self._tags = self._tags if change.tags is None else change.tags
+        self._metadata |= metadata
+        props = metadata.get(USER_PROPS)
+        # What a page says of its user reaches no further than its own thread.
+        if source == "backend" and isinstance(props, dict):
+            self._user_props = MappingProxyType(props)
 
     def _place(self, turn: Turn) -> None:
         message = turn.message

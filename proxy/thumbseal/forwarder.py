@@ -81,9 +81,11 @@ class Forwarder:
     async def resume(self) -> float | None:
         """The seconds left of a wait that the upstream asked for before a restart."""
         self._standing = await self._log.standing(self.name)
-        if self._standing is None or self._standing.state != "asked":
+        if self._standing is None or self._standing.state not in ("asked", "gone"):
             return 0.0
         left = self._standing.next_at / 1000 - self._clock()
+        if self._standing.state == "gone":
+            return max(left, 0.0)
         return left if left <= retry.LONGEST_ASKED else 0.0
 
     async def _turn(self, wait: float | None) -> float | None:

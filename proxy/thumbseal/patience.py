@@ -41,6 +41,8 @@ class Patience:
             return retry.asked(error.after)
         self.failures += 1
         wait = retry.delay(self.failures, self._jitter(), error.after)
+        if error.gone:
+            return retry.GONE
         return max(wait, retry.REFUSED) if error.refused else wait
 
     def answered(self, now: float, outcomes: Sequence[Outcome | None]) -> str | None:
@@ -63,6 +65,6 @@ class Patience:
 def standing(error: UpstreamDown, since: int, next_at: int) -> Standing:
     """What is the matter with an upstream, for whoever asks. Times in ms."""
     if error.refused:
-        return Standing("refused", str(error), since, next_at)
+        return Standing("gone" if error.gone else "refused", str(error), since, next_at)
     state: Final = "down" if error.after is None else "asked"
     return Standing(state, str(error), since, next_at)

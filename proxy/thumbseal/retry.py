@@ -1,6 +1,7 @@
 """When to try again, and how much at once: pure decisions, so that they can be tested without
 waiting."""
 
+from collections.abc import Sequence
 from typing import Final, Self
 
 from msgspec import Struct
@@ -9,10 +10,12 @@ FIRST: Final = 1.0  # seconds
 LONGEST: Final = 300.0
 LONGEST_ASKED: Final = 3600.0  # what an upstream may ask for; more is a mistake or an attack
 REFUSED: Final = 300.0  # an upstream that does not want us waits for a person, not for us
+GONE: Final = 10 * 365 * 86_400.0  # one that never wants us again: until somebody says otherwise
 OPEN: Final = 30.0  # seconds between two probes while the breaker is open
 WINDOW: Final = 60.0  # seconds that the breaker looks back
 FEWEST: Final = 10  # outcomes; fewer say nothing
 SHARE: Final = 0.7  # of failures, from which on the breaker opens
+SPREAD: Final = 0.2
 FAULTS: Final = 5  # tries before what our own code cannot send is given up
 
 
@@ -24,6 +27,12 @@ def delay(attempts: int, jitter: float, after: float | None = None) -> float:
     """
     bound = min(FIRST * 2.0 ** min(attempts - 1, 30), LONGEST)
     return max(bound * jitter, after or 0.0)
+
+
+def planned(plan: Sequence[float], attempts: int, jitter: float) -> float:
+    """The seconds to wait by an upstream's own plan, which ends with its last wait for ever; a
+    fifth shorter or longer, so that many waiters do not come back together."""
+    return plan[min(attempts, len(plan)) - 1] * (1 + SPREAD * (2 * jitter - 1))
 
 
 def asked(after: float) -> float:

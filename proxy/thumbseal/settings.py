@@ -8,9 +8,10 @@ import os
 import re
 import tomllib
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -31,6 +32,9 @@ _ORIGIN: Final = re.compile(
     r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d+)?"
 )
 
+# What resolvers take for an address (127.1, 0x7f000001), so it must be one, spelled as one.
+_NUMERIC: Final = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)\.?$")
+
 
 class Secret:
     """A value that nothing prints; `reveal` is the one way to it."""
@@ -47,21 +51,39 @@ class Secret:
         return self._value
 
 
+class Secrets:
+    """One secret or several, written as one reference or a list of them; the first is the oldest.
+
+    Raises:
+        ValueError: there is none.
+    """
+
+    def __init__(self, *values: Secret) -> None:
+        if not values:
+            raise ValueError("list at least one")
+        self._values = values
+
+    def __iter__(self) -> Iterator[Secret]:
+        return iter(self._values)
+
+
 UpstreamName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens, what the world calls it, and where its log lies: an absolute
-    ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file."""
+    ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file. ``metrics`` is a listener for
+    them alone, ``lines`` how its log lines look."""
 
     listen: str = "127.0.0.1:8300"
     public_url: str | None = None
     log: str = "sqlite:thumbseal.db"
+    metrics: str | None = None
+    lines: Literal["auto", "json", "console"] = "auto"
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return address(self.listen)
 
     @property
     def log_path(self) -> Path:
@@ -69,34 +91,63 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_field="kind"):
-    """A Lunary server; ``key`` is the project's private key."""
+    """A Lunary server; ``key`` is the project's private key.
+
+    ``ids`` is "python" where a backend uses Lunary's Python SDK, which names runs by a hash of
+    their id and its own key: ``sdk_key``, if that is another than ``key``. With ``record`` false
+    only votes are sent, each to the run of its message's id.
+    """
 
     name: UpstreamName
     key: Secret
     url: str = "https://api.lunary.ai"
+    ids: Literal["raw", "python"] = "raw"
+    sdk_key: Secret | None = None
+    record: bool = True
+    requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 140
 
 
 class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", tag_field="kind"):
-    """A receiver of Standard Webhooks; ``secret`` is ``whsec_`` and base64 of 24 to 64 bytes."""
+    """A receiver of Standard Webhooks; a ``secret`` is ``whsec_`` and base64 of 24 to 64 bytes, and
+    of several all sign. ``allow_private`` lists addresses or networks that are not public;
+    ``payload`` is what a request holds: one event, or the conversation as it stands."""
 
     name: UpstreamName
     url: str
-    secret: Secret
+    secret: Secrets
+    allow_private: tuple[str, ...] = ()
+    payload: Literal["event", "conversation"] = "event"
 
-    def signing_key(self) -> bytes:
-        """The bytes of the secret.
+    def signing_keys(self) -> list[bytes]:
+        """The bytes of each secret.
 
         Raises:
-            SettingsError: it is not one.
+            SettingsError: one is not a secret.
         """
-        secret = self.secret.reveal()
+        return [_signing_key(secret.reveal()) for secret in self.secret]
+
+    def private_networks(self) -> list[IPv4Network | IPv6Network]:
+        """The networks of ``allow_private``.
+
+        Raises:
+            SettingsError: one is not a network.
+        """
         try:
-            key = b64decode(secret.removeprefix(_WHSEC), validate=True)
-        except ValueError:
-            key = b""
-        if not secret.startswith(_WHSEC) or len(key) not in _WHSEC_BYTES:
-            raise SettingsError("A webhook secret is 'whsec_' and base64 of 24 to 64 random bytes.")
-        return key
+            return [ip_network(text) for text in self.allow_private]
+        except ValueError as error:
+            raise SettingsError(
+                f"{error}. Write an address or a network, as in 10.1.2.3 or 10.1.2.0/24."
+            ) from error
+
+
+def _signing_key(secret: str) -> bytes:
+    try:
+        key = b64decode(secret.removeprefix(_WHSEC), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(_WHSEC) or len(key) not in _WHSEC_BYTES:
+        raise SettingsError("A webhook secret is 'whsec_' and base64 of 24 to 64 random bytes.")
+    return key
 
 
 Upstream = Lunary | Webhook
@@ -153,9 +204,13 @@ def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
     """The settings of a TOML text; ``file:`` references are relative to ``folder``."""
 
     def resolve(kind: type, value: object) -> object:
-        if kind is not Secret:
-            raise NotImplementedError
-        return _secret(str(value), folder, environment)
+        references = value if kind is Secrets and isinstance(value, list) else [value]
+        secrets = (_secret(str(each), folder, environment) for each in references)
+        if kind is Secrets:
+            return Secrets(*secrets)
+        if kind is Secret:
+            return next(secrets)
+        raise NotImplementedError
 
     def convert(value: object, kind: type[T], place: str) -> T:
         try:
@@ -175,6 +230,12 @@ def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
     settings = Settings(msgspec.structs.replace(file.server, log=log), sites)
     _check(settings)
     return settings
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Host and port of a listener."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def origin_pattern(entry: str) -> str:
@@ -240,8 +301,11 @@ def _sendable(origin: str) -> bool:
 
 
 def _check_server(server: Server) -> None:
-    if not re.fullmatch(r".+:[0-9]{1,5}", server.listen) or server.address[1] > MAX_PORT:
-        raise SettingsError("server.listen: write HOST:PORT, as in 127.0.0.1:8300")
+    _check_listener("server.listen", server.listen, "127.0.0.1:8300")
+    if server.metrics is not None:
+        _check_listener("server.metrics", server.metrics, "127.0.0.1:9464")
+        if address(server.metrics)[1] in (0, server.address[1]):
+            raise SettingsError("server.metrics: give it a port of its own, as in 127.0.0.1:9464")
     if server.public_url is not None:
         _check_url("server.public_url", server.public_url)
     if not re.fullmatch(r"sqlite:(///)?[^/\0][^\0]*", server.log):
@@ -249,6 +313,11 @@ def _check_server(server: Server) -> None:
             "server.log: write sqlite:///var/lib/thumbseal/log.db, or sqlite:log.db for a file "
             "beside the settings. SQLite is the engine there is."
         )
+
+
+def _check_listener(place: str, listen: str, example: str) -> None:
+    if not re.fullmatch(r".+:[0-9]{1,5}", listen) or address(listen)[1] > MAX_PORT:
+        raise SettingsError(f"{place}: write HOST:PORT, as in {example}")
 
 
 def _check_upstreams(place: str, upstreams: list[Upstream]) -> None:
@@ -259,13 +328,16 @@ def _check_upstreams(place: str, upstreams: list[Upstream]) -> None:
         at = f"{place}.upstreams.{upstream.name}"
         _check_url(f"{at}.url", upstream.url)
         if isinstance(upstream, Webhook):
-            _placed(f"{at}.secret", upstream.signing_key)
+            _placed(f"{at}.secret", upstream.signing_keys)
+            _placed(f"{at}.allow_private", upstream.private_networks)
 
 
 def _check_url(place: str, url: str) -> None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+        if _NUMERIC.search(parts.hostname or ""):
+            ip_address(parts.hostname or "")
     except ValueError:
         usable = False
     if not usable:

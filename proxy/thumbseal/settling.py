@@ -83,7 +83,8 @@ def _held(due: Due, outcome: Later, now: float, jitter: Callable[[], float]) -> 
     """A hold; where the upstream said how long, that is no failure of the thread's."""
     if outcome.after is None:
         attempts = due.attempts + 1
-        wait = retry.delay(attempts, jitter())
+        plan = outcome.plan
+        wait = retry.planned(plan, attempts, jitter()) if plan else retry.delay(attempts, jitter())
     else:
         attempts, wait = due.attempts, retry.asked(outcome.after)
     since = due.since_seq if outcome.since is None else outcome.since

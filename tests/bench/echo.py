@@ -29,7 +29,11 @@ async def open_echo() -> AsyncIterator[ASGIApp]:
 def main() -> None:
     listening = bind("127.0.0.1", 0)
     line = {"event": "serving", "url": f"http://127.0.0.1:{listening.getsockname()[1]}"}
-    run(serve(open_echo(), listening, lambda: print(json.dumps(line), file=sys.stderr, flush=True)))
+    run(
+        serve(
+            open_echo(), [listening], lambda: print(json.dumps(line), file=sys.stderr, flush=True)
+        )
+    )
 
 
 if __name__ == "__main__":

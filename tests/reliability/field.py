@@ -25,7 +25,10 @@ from thumbseal.log.claims import read_thread
 from thumbseal.log.receipts import receipts
 from thumbseal.log.sqlite import SqliteLog
 from thumbseal.upstreams import Upstream
-from thumbseal.upstreams.calls import make_client
+from thumbseal.upstreams.calls import DEADLINE
+from thumbseal.upstreams.guard import ANYWHERE
+from thumbseal.upstreams.network import make_client
+from thumbseal.upstreams.pace import Pace
 from thumbseal.web.serving import SWITCH_SECONDS
 
 SITE: Final = "support"
@@ -55,6 +58,14 @@ class Field:
         self.time = Time()
         self.steps = 0
         self._numbers = itertools.count(1)
+
+    def pace(self) -> Pace:
+        """Lunary's limit, in the field's time."""
+
+        async def sleep(seconds: float) -> None:
+            self.time.now += seconds
+
+        return Pace(140, self.time, sleep)
 
     def forwarder(self, upstream: Upstream) -> Forwarder:
         return Forwarder(NAME, self.log, upstream, self.time, self.random.random)
@@ -120,7 +131,7 @@ class Field:
 @asynccontextmanager
 async def open_field(folder: Path, random: Random) -> AsyncIterator[Field]:
     log = await SqliteLog.open(folder / "log.db")
-    client, interval = make_client(), sys.getswitchinterval()
+    client, interval = make_client(DEADLINE, ANYWHERE), sys.getswitchinterval()
     # As the server does it: the upstream's thread would make the log's wait for the interpreter.
     sys.setswitchinterval(SWITCH_SECONDS)
     try:

@@ -14,7 +14,6 @@ from tests.reliability.field import Field, Said, numbered, open_field
 from thumbseal.events import Message
 from thumbseal.ids import MessageId, ThreadId
 from thumbseal.upstreams import Change, Delivered, Outcome, UpstreamDown
-from thumbseal.upstreams.lunary import PAUSE
 
 HOURS: Final = 6
 # Events a second. What is promised is promised for 100 (THUMBSEAL_RATE=100 takes a while); memory
@@ -29,7 +28,7 @@ FASTER: Final = 5  # times the arrival rate of 100 a second
 class Absent:
     """An upstream that keeps state, at the pace that Lunary allows; away until it is ``back``."""
 
-    pause = PAUSE
+    pause = 0.5
     batch = 1_000
     concurrency = 1
     keeps_state = True

@@ -100,7 +100,7 @@ def make_double() -> LunaryDouble:
 
 
 def adapter(field: Field, url: str) -> LunaryUpstream:
-    return LunaryUpstream(Lunary("x", Secret(PROJECT.private_key), url), field.client)
+    return LunaryUpstream(Lunary("x", Secret(PROJECT.private_key), url), field.client, field.pace())
 
 
 def test_faults(tmp_path: Path, seed: int, report: Report) -> None:

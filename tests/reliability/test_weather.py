@@ -249,7 +249,7 @@ class Adjusted:
 
 def forwarder_to(field: Field, url: str) -> Forwarder:
     return field.forwarder(
-        LunaryUpstream(Lunary("x", Secret(PROJECT.private_key), url), field.client)
+        LunaryUpstream(Lunary("x", Secret(PROJECT.private_key), url), field.client, field.pace())
     )
 
 

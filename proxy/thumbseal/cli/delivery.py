@@ -189,6 +189,7 @@ def _condition(report: Report, now: float) -> str:
     state = {
         "down": "down",
         "refused": "REFUSES US, somebody must look",
+        "gone": "WANTS NOTHING MORE, `thumbseal retry` asks again",
         "asked": "asked us to wait",
     }[standing.state]
     ago, ahead = _span(_age(standing.since, now)), _span(standing.next_at / 1000 - now)

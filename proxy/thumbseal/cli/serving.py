@@ -1,20 +1,22 @@
 """Commands that run a server: `serve` with settings, `demo` without."""
 
-import logging
-import sys
 import webbrowser
 from pathlib import Path
+from typing import Final
 
 import click
 import structlog
 
-from thumbseal import settings
+from thumbseal import journal, settings
 from thumbseal.cli.options import config_option, explained
 from thumbseal.demo.served import PAGES, demo_routes, demo_settings
 from thumbseal.errors import ThumbsealError
 from thumbseal.web.app import open_app
 from thumbseal.web.service import Service
 from thumbseal.web.serving import bind, run, serve
+
+# What a running server cannot change.
+FIXED: Final = ("listen", "log", "metrics", "lines")
 
 
 @click.command("serve")
@@ -28,10 +30,12 @@ def serve_settings(config: Path, dev: bool) -> None:
     under way, a second one hurries.
     """
     configured = settings.read(config)
-    _log_to_stderr()
+    journal.configure(configured.server.lines)
     host, port = configured.server.address
-    listening = bind(host, port)
-    url = f"http://{host}:{listening.getsockname()[1]}"
+    listening = [bind(host, port)]
+    if configured.server.metrics is not None:
+        listening.append(bind(*settings.address(configured.server.metrics)))
+    url = f"http://{host}:{listening[0].getsockname()[1]}"
 
     def started() -> None:
         structlog.get_logger().info("serving", url=url, sites=list(configured.sites))
@@ -44,11 +48,9 @@ def serve_settings(config: Path, dev: bool) -> None:
             structlog.get_logger().error("settings_refused", error=str(error))
             return
         structlog.get_logger().info("settings_read", sites=list(changed.sites))
-        if (changed.server.listen, changed.server.log) != (
-            configured.server.listen,
-            configured.server.log,
-        ):
-            structlog.get_logger().warning("restart_needed", settings=["listen", "log"])
+        fixed = [each for each in FIXED if _differs(each, changed.server, configured.server)]
+        if fixed:
+            structlog.get_logger().warning("restart_needed", settings=fixed)
 
     run(serve(open_app(configured, dev=dev), listening, started, reread))
 
@@ -66,7 +68,7 @@ def serve_settings(config: Path, dev: bool) -> None:
 @explained
 def demo(port: int, data: Path, open_: bool) -> None:
     """A chat page with a small bot, the widget, the proxy and a list of what was recorded."""
-    _log_to_stderr()
+    journal.configure("auto")
     listening = bind("127.0.0.1", port)
     port = listening.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -81,19 +83,8 @@ def demo(port: int, data: Path, open_: bool) -> None:
             webbrowser.open(f"{url}/chat")
 
     app = open_app(demo_settings(port, data), more=demo_routes, pages=PAGES)
-    run(serve(app, listening, started))
+    run(serve(app, [listening], started))
 
 
-def _log_to_stderr() -> None:
-    """One line for each thing an operator should know; JSON where nobody watches."""
-    person = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+def _differs(name: str, one: settings.Server, other: settings.Server) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))

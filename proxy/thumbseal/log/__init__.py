@@ -6,7 +6,7 @@ Nothing in this protocol lists all there is.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 from msgspec import Struct
@@ -134,9 +134,10 @@ class Settled(Struct, frozen=True):
 
 class Standing(Struct, frozen=True):
     """What is the matter with an upstream as a whole: it is ``down``, has ``refused`` us (somebody
-    must look), or has ``asked`` for time. Times in ms; ``next_at`` 0 asks to try at once."""
+    must look), is ``gone`` (nothing is sent until somebody says so), or has ``asked`` for time.
+    Times in ms; ``next_at`` 0 asks to try at once."""
 
-    state: Literal["down", "refused", "asked"]
+    state: Literal["down", "refused", "gone", "asked"]
     reason: str
     since: int
     next_at: int
@@ -216,6 +217,12 @@ class Log(Protocol):
 
     async def stand(self, upstream: str, standing: Standing | None) -> None:
         """Note what is the matter with an upstream, for whoever asks."""
+
+    async def oldest_undelivered(self, upstream: str, site: str) -> int | None:
+        """When the oldest event that is pending or held was received, in ms; None without one."""
+
+    def watch_commits(self, observe: Callable[[float], object]) -> None:
+        """Call ``observe``, on any thread, with the seconds that each commit took."""
 
     async def check(self) -> None:
         """Return if an event could be written now."""

@@ -73,7 +73,7 @@ CREATE TABLE remark (
 -- An upstream that as a whole takes nothing; one that is well has no row.
 CREATE TABLE standing (
     upstream  TEXT PRIMARY KEY,
-    state     TEXT NOT NULL,      -- down, refused (somebody must look) or asked (it said how long)
+    state     TEXT NOT NULL,      -- down, refused (somebody must look), gone or asked (it said how long)
     reason    TEXT NOT NULL,
     since     INTEGER NOT NULL,
     next_at   INTEGER NOT NULL    -- 0 asks the server to try at once

@@ -25,6 +25,7 @@ from thumbseal.log import (
     StoredThread,
     Verdict,
     claims,
+    lag,
     receipts,
 )
 from thumbseal.log.ledger import Batch, Ledger
@@ -150,6 +151,14 @@ class SqliteLog:
 
     async def stand(self, upstream: str, standing: Standing | None) -> None:
         await self._writer.do(receipts.stand, (upstream, standing))
+
+    async def oldest_undelivered(self, upstream: str, site: str) -> int | None:
+        return await self._reading(
+            lambda connection: lag.oldest_undelivered(connection, upstream, site)
+        )
+
+    def watch_commits(self, observe: Callable[[float], object]) -> None:
+        self._writer.observe = observe
 
     async def check(self) -> None:
         await self._writer.do(_nothing, None)

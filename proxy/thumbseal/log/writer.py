@@ -9,6 +9,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -34,7 +35,10 @@ class Job(Struct, Generic[I, R], frozen=True):
 
 class Writer:
     """Runs jobs on a connection that it owns, in the order they were handed in; calls
-    ``rolled_back`` after a transaction that came to nothing."""
+    ``rolled_back`` after a transaction that came to nothing, ``observe`` with the seconds that each
+    commit took."""
+
+    observe: Callable[[float], object] = staticmethod(lambda seconds: None)
 
     def __init__(self, connection: sqlite3.Connection, rolled_back: Callable[[], None]) -> None:
         self._connection = connection
@@ -84,7 +88,7 @@ class Writer:
 
     def _commit(self, group: list[Job[Any, Any]]) -> list[tuple[Job[Any, Any], Any]]:
         try:
-            return _transact(self._connection, group)
+            return _transact(self._connection, group, self.observe)
         except Exception as error:  # noqa: BLE001  every failure must reach its callers
             self._rolled_back()
             if len(group) == 1:
@@ -94,12 +98,14 @@ class Writer:
 
 
 def _transact(
-    connection: sqlite3.Connection, group: list[Job[Any, Any]]
+    connection: sqlite3.Connection, group: list[Job[Any, Any]], observe: Callable[[float], object]
 ) -> list[tuple[Job[Any, Any], Any]]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         answers = [answer for run in _runs(group) for answer in _do(connection, run)]
+        began = time.perf_counter()
         connection.execute("COMMIT")
+        observe(time.perf_counter() - began)
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

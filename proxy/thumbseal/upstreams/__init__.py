@@ -45,12 +45,14 @@ class Delivered(Struct, frozen=True):
 
 class Later(Struct, frozen=True):
     """Not now. ``since`` is the first event not delivered (default: all of them), ``after`` the
-    seconds that the upstream asked to wait; ``dead`` are events before it, refused for good."""
+    seconds that the upstream asked to wait; ``dead`` are events before it, refused for good.
+    ``plan`` are the seconds to wait after one failure, after two, …, if not the usual ones."""
 
     reason: str
     after: float | None = None
     since: int | None = None
     dead: tuple[tuple[int, str], ...] = ()
+    plan: tuple[float, ...] = ()
 
 
 Outcome = Delivered | Later
@@ -59,8 +61,9 @@ Outcome = Delivered | Later
 class UpstreamDown(ThumbsealError):
     """Nothing of the request may have arrived: the upstream as a whole is the trouble.
 
-    ``refused`` says that it does not want us (401, 402, 403, 404): a person must look. ``whole``
-    says that what was sent cannot be the cause, since no event was looked at.
+    ``refused`` says that it does not want us (401, 402, 403, 404): a person must look. ``gone``
+    says that it never will (410): nothing is sent until a person says so. ``whole`` says that what
+    was sent cannot be the cause, since no event was looked at.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class UpstreamDown(ThumbsealError):
         after: float | None = None,
         *,
         refused: bool = False,
+        gone: bool = False,
         whole: bool = False,
     ) -> None:
         super().__init__(reason)
         self.after = after
-        self.refused = refused
-        self.whole = whole or refused
+        self.gone = gone
+        self.refused = refused or gone
+        self.whole = whole or self.refused
 
 
 class Upstream(Protocol):

@@ -1,6 +1,7 @@
 """One HTTP call to an upstream, with what can go wrong told apart. Answers are untrusted."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -8,75 +9,88 @@ from typing import Final
 import httpx2
 from msgspec import Struct
 
-from thumbseal import __version__, retry
+from thumbseal import retry
 from thumbseal.upstreams import UpstreamDown
+from thumbseal.upstreams.network import FAILURES, UNREACHED
 
-CONNECT: Final = 5.0  # seconds
-DEADLINE: Final = 30.0  # for a whole call: Lunary may think 5 s about each of a few orphans
+DEADLINE: Final = 30.0  # seconds for a whole call: Lunary may think 5 s about each orphan
 MAX_ANSWER: Final = 1024 * 1024
+MAX_IGNORED: Final = 16 * 1024  # bytes read of an answer that nobody wants, to keep its connection
+IGNORING: Final = 1.0  # seconds given to that
 LONGEST_WAIT: Final = retry.LONGEST_ASKED
 UNWANTED: Final = frozenset({401, 402, 403, 404})
-# Nothing was sent, so nothing in it can be the cause.
-_UNREACHED: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+GONE: Final = 410
 
 
 class Answer(Struct, frozen=True):
     """What an upstream said: a 2xx, or a 4xx that speaks of this request alone."""
 
     status: int
-    body: bytes
+    body: bytes = b""
 
     @property
     def ok(self) -> bool:
         return self.status < 300
 
 
-async def call(client: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
-    """The answer to a request, read up to 1 MiB.
+async def call(
+    client: httpx2.AsyncClient,
+    request: httpx2.Request,
+    *,
+    deadline: float = DEADLINE,
+    wants_body: bool = True,
+) -> Answer:
+    """The answer to a request, its body read up to 1 MiB, all within ``deadline`` seconds however
+    slowly it trickles. Where nobody wants the body, the status is the answer.
 
     Raises:
-        UpstreamDown: no answer, an endless one, a redirect, 408, 425, 429, 5xx, or a status that
-            says the upstream does not know us.
+        UpstreamDown: no answer, an endless one, a redirect, 408, 425, 429, 5xx, 410, or a status
+            that says the upstream does not know us.
     """
     try:
-        async with asyncio.timeout(DEADLINE):
-            status, wait, body = await _exchange(client, request)
-    except (httpx2.HTTPError, TimeoutError) as error:
+        async with asyncio.timeout(deadline):
+            answer = await client.send(request, stream=True)
+            try:
+                body = await _read(answer) if wants_body else await _ignore(answer)
+            finally:
+                await answer.aclose()
+    except FAILURES as error:
         reason = f"no answer: {type(error).__name__}"
-        raise UpstreamDown(reason, whole=isinstance(error, _UNREACHED)) from error
+        raise UpstreamDown(reason, whole=isinstance(error, UNREACHED)) from error
+    status = answer.status_code
+    if status == GONE:
+        raise UpstreamDown(f"status {status}: the receiver wants nothing more", gone=True)
     if status in UNWANTED:
         raise UpstreamDown(f"status {status}: check its URL and key", refused=True)
     if status in (408, 425, 429) or (not 200 <= status < 300 and not 400 <= status < 500):
+        # A date is meant by the upstream's own clock, which need not be ours.
+        headers = answer.headers
+        wait = retry_after(headers.get("retry-after"), _moment(headers.get("date")))
         whole = status == 429 or wait is not None
         raise UpstreamDown(f"status {status}", wait, whole=whole)
     return Answer(status, body)
 
 
-def make_client() -> httpx2.AsyncClient:
-    """A client for upstreams: no redirects, no proxies of the environment, nothing compressed
-    (an answer must not unfold)."""
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(DEADLINE, connect=CONNECT),
-        headers={"Accept-Encoding": "identity", "User-Agent": f"Thumbseal/{__version__}"},
-        trust_env=False,
-    )
+async def _read(answer: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for chunk in answer.aiter_raw():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise UpstreamDown("the answer has no end")
+    return bytes(body)
 
 
-async def _exchange(
-    client: httpx2.AsyncClient, request: httpx2.Request
-) -> tuple[int, float | None, bytes]:
-    answer = await client.send(request, stream=True)
-    try:
-        body = bytearray()
-        async for chunk in answer.aiter_raw():
-            body += chunk
-            if len(body) > MAX_ANSWER:
-                raise UpstreamDown("the answer has no end")
-        # A date is meant by the upstream's own clock, which need not be ours.
-        wait = retry_after(answer.headers.get("retry-after"), _moment(answer.headers.get("date")))
-        return answer.status_code, wait, bytes(body)
-    finally:
-        await answer.aclose()
+async def _ignore(answer: httpx2.Response) -> bytes:
+    """Nothing. A short body is read to its end, so that its connection serves again; one that is
+    long, slow or broken costs its connection and no more."""
+    size = 0
+    with suppress(*FAILURES):
+        async with asyncio.timeout(IGNORING):
+            async for chunk in answer.aiter_raw():
+                size += len(chunk)
+                if size > MAX_IGNORED:
+                    break
+    return b""
 
 
 def retry_after(header: str | None, now: datetime | None = None) -> float | None:

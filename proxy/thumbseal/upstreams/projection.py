@@ -10,8 +10,12 @@ and a vote as the whole feedback object. All of this was observed on Lunary's op
 3. Fields are picked, never passed through: ``appId`` in an event would move it to another project.
 4. Lunary holds one vote for each exchange: the answer's, of the actor who voted last. Votes on
    questions, and other actors' votes, are not sent (`LOSSY`).
+5. The user's properties go along wherever her id does: Lunary reads their absence as "none".
+6. A thread starts with the first event that is no vote: a start cannot be mended, and a bare vote
+   does not know the user yet.
 """
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import reduce
@@ -26,8 +30,10 @@ from thumbseal.upstreams import Change
 
 LOSSY: Final[tuple[str, ...]] = (
     "votes on questions",
+    "votes on messages that call tools",
     "all but the last actor's vote on an answer",
     "thread metadata changed after the start",
+    "on the thread itself, a user vouched for after the start",
 )
 
 
@@ -38,6 +44,16 @@ class Wire(Struct, frozen=True):
     at: int
     body: dict[str, Any]
     seqs: tuple[int, ...]
+
+    @property
+    def opens(self) -> bool:
+        """Whether it makes the thread that all others need."""
+        return bool(self.body["type"] == "thread")
+
+    @property
+    def starts(self) -> bool:
+        """Whether it makes a row."""
+        return bool(self.body["event"] == "start")
 
 
 def project(change: Change) -> list[Wire]:
@@ -52,6 +68,23 @@ def project(change: Change) -> list[Wire]:
         if isinstance(event.entry, Custom):
             wires += _custom(change, event, event.entry, times[event.seq])
     return wires
+
+
+def project_votes(change: Change) -> list[Wire]:
+    """The votes alone, each for the run of its message's id: somebody else records the messages."""
+    voted = dict.fromkeys(
+        event.entry.message for event in change.events if isinstance(event.entry, Feedback)
+    )
+    return [
+        wire
+        for message in voted
+        for wire in _feedback(change, change.conversation.ratings_of(message)[-1], message, 0)
+    ]
+
+
+def python_id(id_: str, key: str) -> str:
+    """The id under which Lunary's Python SDK records what its caller names ``id_``."""
+    return str(UUID(hashlib.sha256(f"{id_}{key}".encode()).hexdigest()[:32]))
 
 
 def lost(change: Change) -> tuple[int, ...]:
@@ -152,20 +185,24 @@ def _vote(change: Change, exchange: Exchange, times: dict[int, int]) -> Iterator
     rating = _rating(change.conversation, exchange)
     if rating is None or exchange.answer is None:
         return
-    new = tuple(mark.seq for mark in rating.marks if mark.seq >= change.since)
-    if not new and exchange.answer.seq < change.since:
-        return
+    # A vote that came before its answer goes out with it.
+    if exchange.answer.seq >= change.since or rating.marks_since(change.since):
+        yield from _feedback(change, rating, exchange.id, times[exchange.turns[-1].seq] + 1)
+
+
+def _feedback(change: Change, rating: Rating, run: str, earliest: int) -> Iterator[Wire]:
+    """A vote as the whole feedback object, since Lunary keeps what a vote does not name."""
     # What is dead says nothing, what else was said still stands.
     alive = (mark.opinion for mark in rating.marks if mark.seq not in change.dead)
     opinion = reduce(merge, alive, Opinion())
     feedback = {key: getattr(opinion, key) for key in Opinion.__struct_fields__}
     yield _wire(
         change,
-        max(rating.marks[-1].at, times[exchange.turns[-1].seq] + 1),
-        new or (rating.marks[-1].seq,),
+        max(rating.marks[-1].at, earliest),
+        rating.marks_since(change.since) or (rating.marks[-1].seq,),
         type=None,
         event="feedback",
-        runId=exchange.id,
+        runId=run,
         feedback={key: None if value is UNSET else value for key, value in feedback.items()},
     )
 
@@ -189,8 +226,9 @@ def _custom(change: Change, event: Event, custom: Custom, at: int) -> Iterator[W
 def _wire(change: Change, at: int, seqs: tuple[int, ...], **fields: Any) -> Wire:
     """A wire event: what a start says of its user belongs to every start; nothing is null but
     the type of a vote."""
-    if fields["event"] == "start":
+    if fields["event"] == "start" and change.conversation.user is not None:
         fields["userId"] = change.conversation.user
+        fields["userProps"] = dict(change.conversation.user_props) or None
     given = {key: value for key, value in fields.items() if value is not None or key == "type"}
     return Wire(at, {**given, "timestamp": _iso(at)}, seqs)
 

@@ -1,40 +1,62 @@
-"""A signed webhook, as Standard Webhooks has it: one request for each event, at least once.
+"""A signed webhook, as Standard Webhooks has it: at least once, in the order of a thread.
 
-The ``webhook-id`` is the same at every attempt, so a receiver can drop repeats. The events of a
-thread come in order; threads do not wait for each other. An answer that is about the receiver as
-a whole (it is away, busy, or does not know us) holds no thread.
+The ``webhook-id`` is the same at every attempt, so a receiver can drop repeats. Threads do not wait
+for each other. A thread that is refused for now is tried again by the specification's schedule. An
+answer that is about the receiver as a whole (it is away, busy, or does not know us) holds none.
 """
 
 import hashlib
 import hmac
 from base64 import b64encode
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import httpx2
 import msgspec
+from msgspec import Struct
 
 from thumbseal import settings
-from thumbseal.conversation import Conversation
-from thumbseal.events import Event, Feedback, Message
+from thumbseal.events import Event
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 from thumbseal.upstreams.calls import call
+from thumbseal.upstreams.payload import tell_conversation, tell_event
 
 CONCURRENCY: Final = 8
+MINUTE: Final = 60.0
+HOUR: Final = 3600.0
+# The specification's waits, in seconds. It gives up after the last; we keep the events, and so try
+# once a day for as long as they are kept.
+SCHEDULE: Final = (
+    5.0,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    14 * HOUR,
+    20 * HOUR,
+    24 * HOUR,
+)
+
+
+class Parcel(Struct, frozen=True):
+    """One request: its id, its body, and the events that are delivered with it."""
+
+    id: str
+    body: bytes
+    seqs: tuple[int, ...]
 
 
 class WebhookUpstream:
     """See `thumbseal.upstreams.Upstream`; ``clock`` gives epoch seconds.
 
     Raises:
-        SettingsError: the secret is not ``whsec_`` and base64 of 24 to 64 bytes.
+        SettingsError: a secret is not ``whsec_`` and base64 of 24 to 64 bytes.
     """
 
     pause = 0.0
     batch = 1
     concurrency = CONCURRENCY
-    keeps_state = False
     lossy: tuple[str, ...] = ()
 
     def __init__(
@@ -44,7 +66,9 @@ class WebhookUpstream:
         clock: Callable[[], float],
     ) -> None:
         self._url = configured.url
-        self._key = configured.signing_key()
+        self._keys = configured.signing_keys()
+        self.keeps_state = configured.payload == "conversation"
+        self._parcels = _by_event if configured.payload == "event" else _by_conversation
         self._client = client
         self._clock = clock
 
@@ -53,71 +77,55 @@ class WebhookUpstream:
 
     async def _deliver_thread(self, change: Change) -> Outcome:
         dead: list[tuple[int, str]] = []
-        for event in change.events:
+        for number, parcel in enumerate(self._parcels(change)):
             try:
-                refusal = await self._send(change, event)
+                refusal = await self._send(parcel)
             except UpstreamDown as error:
-                if error.whole and event is change.events[0]:
+                if error.gone or (error.whole and number == 0):
                     raise
-                return Later(str(error), error.after, event.seq, tuple(dead))
+                return Later(str(error), error.after, parcel.seqs[0], tuple(dead), SCHEDULE)
             if refusal:
-                dead.append((event.seq, refusal))
+                dead += ((seq, refusal) for seq in parcel.seqs)
         return Delivered(dead=tuple(dead))
 
-    async def _send(self, change: Change, event: Event) -> str | None:
-        """None once the receiver has the event, else why it never will."""
-        body = msgspec.json.encode(payload(change, event))
-        id_ = webhook_id(change, event)
+    async def _send(self, parcel: Parcel) -> str | None:
+        """None once the receiver has it, else why it never will."""
         at = int(self._clock())
         headers = {
             "Content-Type": "application/json",
-            "webhook-id": id_,
+            "webhook-id": parcel.id,
             "webhook-timestamp": str(at),
-            "webhook-signature": sign(self._key, id_, at, body),
+            "webhook-signature": sign(self._keys, parcel.id, at, parcel.body),
         }
-        request = self._client.build_request("POST", self._url, content=body, headers=headers)
-        answer = await call(self._client, request)
+        request = self._client.build_request(
+            "POST", self._url, content=parcel.body, headers=headers
+        )
+        answer = await call(self._client, request, wants_body=False)
         return None if answer.ok else f"status {answer.status}"
 
 
-def sign(key: bytes, id_: str, at: int, body: bytes) -> str:
-    """The ``webhook-signature``: HMAC-SHA-256 over id, time and body."""
+def sign(keys: Sequence[bytes], id_: str, at: int, body: bytes) -> str:
+    """The ``webhook-signature``: HMAC-SHA-256 over id, time and body, by each key. While a secret
+    is exchanged, a receiver that knows the old or the new one finds its own."""
     signed = f"{id_}.{at}.".encode() + body
-    return "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode()
+    return " ".join("v1," + b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)
 
 
-def webhook_id(change: Change, event: Event) -> str:
-    """The same for the same event for ever; two events never share one."""
-    name = f"{change.site}\n{change.conversation.thread}\n{event.source}\n{event.entry.id}"
+def _by_event(change: Change) -> Iterator[Parcel]:
+    for event in change.events:
+        body = msgspec.json.encode(tell_event(change, event))
+        yield Parcel(_id(change, event), body, (event.seq,))
+
+
+def _by_conversation(change: Change) -> Iterator[Parcel]:
+    seqs = tuple(event.seq for event in change.events)
+    last = change.events[-1]
+    yield Parcel(
+        _id(change, last, "conversation\n"), msgspec.json.encode(tell_conversation(change)), seqs
+    )
+
+
+def _id(change: Change, event: Event, kind: str = "") -> str:
+    """The ``webhook-id``: the same for the same event for ever; two events never share one."""
+    name = f"{kind}{change.site}\n{change.conversation.thread}\n{event.source}\n{event.entry.id}"
     return "msg_" + hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
-def payload(change: Change, event: Event) -> dict[str, Any]:
-    """The body: what happened, where it belongs, and for a vote the actor's opinion as it stands
-    now: of two votes delivered together both tell the later state."""
-    conversation, entry = change.conversation, event.entry
-    kind = msgspec.to_builtins(entry)["type"]
-    data = {
-        "site": change.site,
-        "thread": conversation.thread,
-        "user": conversation.user,
-        "actor": event.actor,
-        "source": event.source,
-        "at": event.at,
-        "received_at": event.received_at,
-        "event": entry,
-    }
-    if isinstance(entry, Message | Feedback):
-        data["exchange"] = conversation.places.get(entry.message)
-    if isinstance(entry, Feedback):
-        data["state"] = _state(conversation, entry, event)
-    moment = datetime.fromtimestamp(event.at / 1000, UTC)
-    return {
-        "type": f"{kind}.recorded",
-        "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "data": data,
-    }
-
-
-def _state(conversation: Conversation, entry: Feedback, event: Event) -> Any:
-    return conversation.ratings[entry.message, event.actor].opinion

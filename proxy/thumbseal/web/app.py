@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, assert_never
 
-import httpx2
 import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
@@ -16,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import __version__, settings
 from thumbseal.errors import LogError, RequestError, Unavailable
@@ -24,12 +23,16 @@ from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
 from thumbseal.upstreams import Upstream
-from thumbseal.upstreams.calls import make_client
+from thumbseal.upstreams.calls import DEADLINE
+from thumbseal.upstreams.guard import ANYWHERE
 from thumbseal.upstreams.lunary import LunaryUpstream
+from thumbseal.upstreams.network import make_client
 from thumbseal.upstreams.webhook import WebhookUpstream
 from thumbseal.web import health
+from thumbseal.web.access import CODE, HEADER, Access
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
+from thumbseal.web.metrics import Metrics
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
@@ -72,26 +75,23 @@ async def open_app(
     """
     log = await SqliteLog.open(configured.server.log_path)
     try:
-        async with make_client() as client:
-            service = Service(
-                lambda settings: build(
-                    settings,
-                    log,
-                    clock=clock,
-                    dev=dev,
-                    more=more(log),
-                    pages=pages,
-                    widget=widget or release(__version__),
-                ),
-                lambda settings: _forwarding(
-                    settings, log, client, clock, steady or steady_clock()
-                ),
-            )
-            try:
-                await service.use(configured)
-                yield service
-            finally:
-                await service.close()
+        service = Service(
+            lambda settings: build(
+                settings,
+                log,
+                clock=clock,
+                dev=dev,
+                more=more(log),
+                pages=pages,
+                widget=widget or release(__version__),
+            ),
+            lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
+        )
+        try:
+            await service.use(configured)
+            yield service
+        finally:
+            await service.close()
     finally:
         await log.close()
 
@@ -106,10 +106,13 @@ def build(
     pages: Sequence[dict[str, str]],
     widget: Release,
 ) -> ASGIApp:
-    """The application over an open log. CORS is outermost: a page can read every error."""
+    """The application over an open log. CORS is outermost but for the request's line and id: a page
+    can read every error."""
     sites = Sites(configured, dev=dev)
+    metrics = Metrics(sites, log, configured.server.log_path, clock)
     routes = [
-        *Ingest(sites, log, clock).routes(),
+        *Ingest(sites, log, clock, metrics.count_events).routes(),
+        *metrics.routes(),
         *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),
         *more,
@@ -120,55 +123,89 @@ def build(
         HTTPException: _http_error,
         Exception: _failed,
     }
-    return CORSMiddleware(
+    public = CORSMiddleware(
         Starlette(routes=routes, exception_handlers=handlers),
         allow_origin_regex=sites.origins,
         allow_methods=("GET", "POST"),
-        expose_headers=("Retry-After",),
+        expose_headers=("Retry-After", HEADER),
     )
+    if configured.server.metrics is None:
+        return Access(public, metrics.count_request)
+    own = Starlette(routes=metrics.own_routes(), exception_handlers=handlers)
+    port = settings.address(configured.server.metrics)[1]
+    return Access(Doors(public, own, port), metrics.count_request)
 
 
 @asynccontextmanager
 async def _forwarding(
-    configured: settings.Settings, log: Log, client: httpx2.AsyncClient, clock: Clock, steady: Clock
+    configured: settings.Settings, log: Log, clock: Clock, steady: Clock
 ) -> AsyncIterator[None]:
     """The forwarders at work; at the end what is under way is settled, if that takes no longer
     than a few seconds. What is cut off then is sent again after the next start."""
-    forwarders = [
-        Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), steady)
-        for name, site in configured.sites.items()
-        for upstream in site.upstreams
-    ]
-    tasks = [asyncio.create_task(each.run(), name=each.name) for each in forwarders]
-    try:
-        yield
-    finally:
-        for each in forwarders:
-            each.stop()
-        if tasks:
-            await asyncio.wait(tasks, timeout=FINISH)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with AsyncExitStack() as stack:
+        forwarders = [
+            Forwarder(
+                f"{name}/{upstream.name}",
+                log,
+                await stack.enter_async_context(_upstream(upstream, clock)),
+                steady,
+            )
+            for name, site in configured.sites.items()
+            for upstream in site.upstreams
+        ]
+        tasks = [asyncio.create_task(each.run(), name=each.name) for each in forwarders]
+        try:
+            yield
+        finally:
+            for each in forwarders:
+                each.stop()
+            if tasks:
+                await asyncio.wait(tasks, timeout=FINISH)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _upstream(configured: settings.Upstream, client: httpx2.AsyncClient, clock: Clock) -> Upstream:
+@asynccontextmanager
+async def _upstream(configured: settings.Upstream, clock: Clock) -> AsyncIterator[Upstream]:
+    """An upstream with a client of its own, since each says where it may connect to."""
     match configured:
         case settings.Lunary():
-            return LunaryUpstream(configured, client)
+            # A Lunary of one's own is often beside the proxy; what is never allowed stays so.
+            async with make_client(DEADLINE, ANYWHERE) as client:
+                yield LunaryUpstream(configured, client)
         case settings.Webhook():
-            return WebhookUpstream(configured, client, clock)
+            async with make_client(DEADLINE, configured.private_networks()) as client:
+                yield WebhookUpstream(configured, client, clock)
         case _:
             assert_never(configured)
 
 
+class Doors:
+    """Two applications behind one server: what comes in at ``port`` is for the ``own`` one."""
+
+    def __init__(self, public: ASGIApp, own: ASGIApp, port: int) -> None:
+        self._public = public
+        self._own = own
+        self._port = port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        here = scope.get("server") or (None, None)
+        await (self._own if here[1] == self._port else self._public)(scope, receive, send)
+
+
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101  the handler table says so
+    request.scope[CODE] = error.reason
     return _problem(error.status, error.reason, error.message, error.retry, error.field)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    _logger.error("log_failed", error=str(error))
+    _logger.error(
+        "log_failed",
+        error=str(error),
+        remedy="Look at the disk of server.log, and its permissions.",
+    )
     refusal = Unavailable("The server cannot store events at the moment. Send them again later.")
     response = await _refuse(request, refusal)
     response.headers["Retry-After"] = RETRY_AFTER
@@ -178,12 +215,14 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  the handler table says so
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    request.scope[CODE] = code
     response = _problem(error.status_code, code, error.detail, False, None)
     response.headers.update(error.headers or {})
     return response
 
 
 async def _failed(request: Request, error: Exception) -> Response:
+    request.scope[CODE] = "internal"
     return _problem(500, "internal", "Something went wrong here. It is logged.", True, None)
 
 

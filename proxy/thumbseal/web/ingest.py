@@ -19,16 +19,15 @@ from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import BadRequest, TokenError, TooLarge, Unauthorized, UnsupportedBody
 from thumbseal.events import BadEvent, Entrance, Envelope, Feedback, Opening, Opinion, refs_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
-from thumbseal.keys import Kind
 from thumbseal.log import Draft, Log, Verdict
 from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
 from thumbseal.web.judging import Authority, barred, judge
 from thumbseal.web.opening import Entered
+from thumbseal.web.passes import check_pass
 from thumbseal.web.sites import ServedSite, Sites
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
-BEARER: Final = "bearer "
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -80,12 +79,20 @@ class RecordedAnswer(Struct, frozen=True):
 
 
 class Ingest:
-    """The routes over one log and its sites; ``clock`` gives epoch seconds."""
+    """The routes over one log and its sites; ``clock`` gives epoch seconds, ``count`` is told what
+    became of a site's events."""
 
-    def __init__(self, sites: Sites, log: Log, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        log: Log,
+        clock: Callable[[], float],
+        count: Callable[[str, Sequence[Verdict]], None],
+    ) -> None:
         self._sites = sites
         self._log = log
         self._clock = clock
+        self._count = count
 
     def routes(self) -> list[Route]:
         return [
@@ -118,6 +125,7 @@ class Ingest:
         drafts = [draft for draft in judged if isinstance(draft, Draft)]
         stored = iter(await self._log.append(authority.site.name, drafts, authority.received_at))
         results = [next(stored) if isinstance(each, Draft) else each for each in judged]
+        self._count(authority.site.name, results)
         read = await self._states(request, envelope.read) if envelope.read else UNSET
         return _json(_answer(envelope, entries, authority, results, read), 202)
 
@@ -163,19 +171,11 @@ class Ingest:
 
     def _admit(self, request: Request, site: ServedSite, now: float) -> bool:
         """Whether the caller is the site's backend; a page must come from the right origin."""
-        scheme_and_token = request.headers.get("authorization")
-        if scheme_and_token is None:
+        authorization = request.headers.get("authorization")
+        if authorization is None:
             site.check_origin(request.headers.get("origin"))
             return False
-        token = scheme_and_token[len(BEARER) :]
-        if scheme_and_token[: len(BEARER)].lower() != BEARER:
-            raise Unauthorized
-        try:
-            claims = site.tokens.read_pass(Kind.BACKEND, token, now)
-        except TokenError:
-            raise Unauthorized from None
-        if self._log.barriers.refuse(site.name, claims.issued, token=claims.id):
-            raise Unauthorized
+        check_pass(site, authorization, self._log, now)
         return True
 
     def _authority(

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
 from typing import Any, Final, TypeVar
@@ -63,7 +63,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 async def serve(
     app: AbstractAsyncContextManager[A],
-    listening: socket.socket,
+    listening: Sequence[socket.socket],
     started: Callable[[], None],
     reread: Callable[[A], Awaitable[None]] | None = None,
 ) -> None:
@@ -75,7 +75,8 @@ async def serve(
     async with app as service:
         server = _Server()
         server.config.app = Leaving(service, lambda: server.leaving)
-        listening.setblocking(False)
+        for each in listening:
+            each.setblocking(False)
         async with asyncio.TaskGroup() as group:
             hangup = getattr(signal, "SIGHUP", None)  # Windows has none
             if reread and hangup:
@@ -88,7 +89,7 @@ async def serve(
                 loop = asyncio.get_running_loop()
                 loop.add_signal_handler(hangup, lambda: group.create_task(reload()))
             started()
-            await server.serve(sockets=[listening])
+            await server.serve(sockets=list(listening))
 
 
 class _Server(uvicorn.Server):

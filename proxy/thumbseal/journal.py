@@ -1,0 +1,95 @@
+"""What an operator reads: one line for each thing worth knowing, structured, without content.
+
+A line never holds a token, a key or what people wrote. So an error that nobody foresaw is told by
+its kind and the places it came through, not by its text: that may quote what it stumbled over.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from types import TracebackType
+from typing import Any, Final, Literal, TextIO
+
+import msgspec
+import structlog
+
+from thumbseal.errors import ThumbsealError
+
+Format = Literal["auto", "json", "console"]
+Line = MutableMapping[str, Any]
+DEEPEST: Final = 20  # frames told of an error
+FATHERS: Final = 5  # errors told that led to it
+
+
+def configure(form: Format, stream: TextIO = sys.stderr) -> None:
+    """Write lines to ``stream``: JSON, or for a person where ``form`` or a terminal asks for it.
+    Python's own loggers, those of libraries, write the same lines from warnings on."""
+    person = form == "console" or (form == "auto" and stream.isatty())
+    shared: list[Callable[[Any, str, Line], Line]] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        tell_error,
+    ]
+    render = structlog.dev.ConsoleRenderer() if person else _to_json
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            foreign_pre_chain=[_without_arguments, *shared],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def tell_error(logger: object, method: str, line: Line) -> Line:
+    """The error of ``exc_info`` as its kind, its places and what led to it; its text only where it
+    is one of ours, which are written for people."""
+    found = line.pop("exc_info", None)
+    if found is None or found is False:
+        return line
+    error = found[1] if isinstance(found, tuple) else found
+    error = sys.exc_info()[1] if not isinstance(error, BaseException) else error
+    if error is not None:
+        line["error"] = " < ".join(_kinds(error))
+        line["places"] = _places(error.__traceback__)
+    return line
+
+
+def _kinds(error: BaseException) -> list[str]:
+    told: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(told) < FATHERS:
+        kind = type(cause)
+        ours = isinstance(cause, ThumbsealError)
+        told.append(f"{kind.__name__}: {cause}" if ours else f"{kind.__module__}.{kind.__name__}")
+        cause = cause.__cause__ or cause.__context__
+    return told
+
+
+def _places(traceback: TracebackType | None) -> list[str]:
+    places = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        places.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
+        traceback = traceback.tb_next
+    return places[-DEEPEST:]
+
+
+def _without_arguments(logger: object, method: str, line: Line) -> Line:
+    """A library's line is its fixed text: what was filled in may be anything."""
+    record = line.get("_record")
+    if isinstance(record, logging.LogRecord):
+        line["event"] = str(record.msg).splitlines()[0][:200] if record.msg else ""
+        line["logger"] = record.name
+        line["exc_info"] = record.exc_info
+    return line
+
+
+def _to_json(logger: object, method: str, line: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(line, enc_hook=str).decode()

@@ -1,0 +1,111 @@
+"""One line and one measurement for each request, and a name to find them by.
+
+A line holds the route as it is written in the code, never the path or the query that was asked
+for: there is no way to know what somebody put there.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from msgspec import Struct
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER: Final = "X-Request-Id"
+CODE: Final = "thumbseal.code"  # where a refusal leaves its code for the line
+PROBES: Final = frozenset({"/livez", "/readyz"})  # asked each second; a line only when they fail
+NO_ROUTE: Final = "none"
+CLOSED: Final = 499  # as nginx writes it: the client went away before there was an answer
+_TRACEPARENT: Final = re.compile(  # W3C Trace Context: version, trace id, parent id, flags
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+_REQUEST_ID: Final = re.compile(
+    r"[0-9a-f]{16,32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
+)
+_logger: Final = structlog.get_logger()
+
+
+class Request(Struct, frozen=True):
+    """What a request was: ``code`` is that of its refusal."""
+
+    method: str
+    route: str
+    status: int
+    seconds: float
+    code: str | None
+
+
+class Access:
+    """Wraps the whole application, CORS included; ``observe`` gets each request at its end."""
+
+    def __init__(self, app: ASGIApp, observe: Callable[[Request], None]) -> None:
+        self._app = app
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        name = request_id(Headers(scope=scope))
+        with structlog.contextvars.bound_contextvars(request_id=name):
+            await self._answer(name, scope, receive, send)
+
+    async def _answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        status: int | None = None
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = name
+            await send(message)
+
+        try:
+            await self._app(scope, receive, named)
+        except Exception:
+            # Starlette has answered 500 and passes the error on; here it is told, once.
+            _logger.error(
+                "request_failed",
+                remedy="A fault of Thumbseal: please report it with this line.",
+                exc_info=True,
+            )
+            if status is None:
+                raise
+        finally:
+            seconds = time.perf_counter() - began
+            self._tell(Request(*_named(scope), status or CLOSED, seconds, scope.get(CODE)))
+
+    def _tell(self, request: Request) -> None:
+        self._observe(request)
+        if request.route in PROBES and request.status < 400:
+            return
+        told: dict[str, Any] = {
+            "method": request.method,
+            "route": request.route,
+            "status": request.status,
+            "ms": round(request.seconds * 1000, 1),
+        }
+        _logger.info("request", **told, **({"code": request.code} if request.code else {}))
+
+
+def request_id(headers: Headers) -> str:
+    """The caller's name for the request, where it is one that can hold nothing else: a trace id or
+    hex digits. Else a new one."""
+    trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    if trace:
+        return trace[1]
+    given = headers.get(HEADER, "")
+    return given.lower() if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _named(scope: Scope) -> tuple[str, str]:
+    """Method and route, both from a list that we know."""
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    return method, getattr(scope.get("route"), "path", NO_ROUTE)
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
