@@ -1,6 +1,7 @@
 """One HTTP call to an upstream, with what can go wrong told apart. Answers are untrusted."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -31,8 +32,11 @@ class Answer(Struct, frozen=True):
         return self.status < 300
 
 
-async def call(client: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
-    """The answer to a request, read up to 1 MiB.
+async def call(
+    client: httpx2.AsyncClient, request: httpx2.Request, answers: Collection[int] = ()
+) -> Answer:
+    """The answer to a request, read up to 1 MiB; ``answers`` are further statuses that say
+    something of this request.
 
     Raises:
         UpstreamDown: no answer, an endless one, a redirect, 408, 425, 429, 5xx, or a status that
@@ -44,7 +48,7 @@ async def call(client: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
     except (httpx2.HTTPError, TimeoutError) as error:
         reason = f"no answer: {type(error).__name__}"
         raise UpstreamDown(reason, whole=isinstance(error, _UNREACHED)) from error
-    if status in UNWANTED:
+    if status in UNWANTED and status not in answers:
         raise UpstreamDown(f"status {status}: check its URL and key", refused=True)
     if status in (408, 425, 429) or (not 200 <= status < 300 and not 400 <= status < 500):
         whole = status == 429 or wait is not None

@@ -14,8 +14,8 @@ from msgspec import Struct, structs
 
 from thumbseal import settings
 from thumbseal.events import Feedback, ThreadChange
-from thumbseal.ids import MessageId
-from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
+from thumbseal.ids import MessageId, ThreadId
+from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown, lunary_erasure
 from thumbseal.upstreams.calls import Answer, call
 from thumbseal.upstreams.projection import LOSSY, Wire, lost, project
 
@@ -102,6 +102,9 @@ class LunaryUpstream:
             await self._retag(change, outcome)
             for change, outcome in zip(changes, outcomes, strict=True)
         ]
+
+    async def erase(self, thread: ThreadId) -> None:
+        await lunary_erasure.erase(self._client, self._url, self._headers, thread)
 
     async def _ingest(self, events: list[dict[str, Any]]) -> list[Result]:
         results = [result for batch in _batches(events) for result in await self._send(batch)]

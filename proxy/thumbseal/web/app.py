@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from thumbseal import __version__, settings
-from thumbseal.errors import LogError, RequestError, Unavailable
+from thumbseal import __version__, retention, settings
+from thumbseal.errors import LogError, LogFull, RequestError, StorageFull, Unavailable
 from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
@@ -70,7 +70,8 @@ async def open_app(
         LogError: the log cannot be opened.
         SettingsError: an upstream's secret is not one.
     """
-    log = await SqliteLog.open(configured.server.log_path)
+    server = configured.server
+    log = await SqliteLog.open(server.log_path, server.log_max_mib)
     try:
         async with make_client() as client:
             service = Service(
@@ -134,22 +135,25 @@ async def _forwarding(
 ) -> AsyncIterator[None]:
     """The forwarders at work; at the end what is under way is settled, if that takes no longer
     than a few seconds. What is cut off then is sent again after the next start."""
+    log.redact({name: site.redaction() for name, site in configured.sites.items()})
     forwarders = [
         Forwarder(f"{name}/{upstream.name}", log, _upstream(upstream, client, clock), steady)
         for name, site in configured.sites.items()
         for upstream in site.upstreams
     ]
     tasks = [asyncio.create_task(each.run(), name=each.name) for each in forwarders]
+    expiring = asyncio.create_task(retention.run(log, retention.rules(configured), clock))
     try:
         yield
     finally:
+        expiring.cancel()
         for each in forwarders:
             each.stop()
         if tasks:
             await asyncio.wait(tasks, timeout=FINISH)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(expiring, *tasks, return_exceptions=True)
 
 
 def _upstream(configured: settings.Upstream, client: httpx2.AsyncClient, clock: Clock) -> Upstream:
@@ -169,7 +173,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     _logger.error("log_failed", error=str(error))
-    refusal = Unavailable("The server cannot store events at the moment. Send them again later.")
+    text = "The server cannot store events at the moment. Send them again later."
+    refusal = StorageFull(text) if isinstance(error, LogFull) else Unavailable(text)
     response = await _refuse(request, refusal)
     response.headers["Retry-After"] = RETRY_AFTER
     return response
