@@ -13,7 +13,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
 INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test engines examples check bench setup clean
+.PHONY: help demo test engines examples powercut fulldisk check bench setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -27,7 +27,8 @@ demo: $(VENV)/.runtime ## serve the demo: a chat page, the widget and the proxy,
 
 test: $(VENV)/.tests ## run the tests, in a real browser too
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest --ignore=tests/engines --ignore=tests/examples $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/engines --ignore=tests/examples \
+		--ignore=tests/machine $(ARGS)
 
 engines: $(VENV)/.tests ## run the widget's tests in Chromium, Firefox and WebKit, all installed
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
@@ -35,6 +36,12 @@ engines: $(VENV)/.tests ## run the widget's tests in Chromium, Firefox and WebKi
 examples: $(VENV)/.tests $(INSTALLED) ## run the framework examples in Chromium, which takes Node.js
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m pytest tests/examples $(ARGS)
+
+powercut: $(VENV)/.tests ## cut the power under the log, a hundred times; needs a C compiler
+	@$(BIN)/python -m pytest tests/machine/test_power_cut.py $(ARGS)
+
+fulldisk: $(VENV)/.tests ## run the server on a disk that is full; needs root
+	@$(BIN)/python -m pytest tests/machine/test_full_disk.py $(ARGS)
 
 check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the import rules
 	$(BIN)/ruff check .

@@ -115,6 +115,7 @@ def make_settings(
     upstreams: Sequence[Upstream] = (),
     keys: Sequence[str] = (),
     others: Sequence[str] = (),
+    max_mib: int | None = None,
     **site: Any,
 ) -> Settings:
     """Settings of one site, ``support``, with its log in ``folder``; ``others`` name more sites."""
@@ -122,7 +123,7 @@ def make_settings(
     secrets = [Secret(key) for key in keys or (new_key(),)]
     support = Site(keys=secrets, upstreams=list(upstreams), **site)
     more = {name: Site(keys=[Secret(new_key())], origins=[ORIGIN]) for name in others}
-    server = Server(listen="127.0.0.1:0", log=f"sqlite://{folder / 'log.db'}")
+    server = Server(listen="127.0.0.1:0", log=f"sqlite://{folder / 'log.db'}", log_max_mib=max_mib)
     return Settings(server, {"support": support, **more})
 
 

@@ -337,3 +337,37 @@ def test_a_server_stops_when_told_and_starts_again(config: Path, number: int) ->
             assert process.returncode == 0
             told = [json.loads(line) for line in errors.splitlines()]
             assert {line["level"] for line in told} <= {"info"}
+
+
+def test_check_log_tells_what_is_there(config: Path) -> None:
+    """It works beside the server that has the log, and says where there is none yet."""
+    assert "no server has run" in refused(called("check", "--log", "--config", config))
+    with served(config):
+        told = run("check", "--log", "--config", config, folder=config.parent)
+    assert told.returncode == 0, told.stderr
+    assert "sound, schema" in told.stdout
+    assert "0 events in 0 threads" in told.stdout
+
+
+def test_check_log_tells_of_damage(config: Path) -> None:
+    """A damaged log is a status of 1, with what to do; the next start puts it aside."""
+    log = config.with_name("thumbseal.db")
+    with served(config) as (url, _):
+        assert httpx2.get(f"{url}/readyz", trust_env=False).text == "ready"
+    data = log.read_bytes()
+    log.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+    told = run("check", "--log", "--config", config, folder=config.parent)
+    assert told.returncode == 1
+    assert "Restart the server" in told.stderr
+    assert "Traceback" not in told.stderr
+    command = [*THUMBSEAL, "serve", "--config", str(config)]
+    with subprocess.Popen(command, env=BARE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        salvaged, serving = (json.loads(process.stderr.readline()) for _ in range(2))
+        assert httpx2.get(f"{serving['url']}/readyz", trust_env=False).text == "ready"
+        process.terminate()
+        process.communicate(timeout=WAIT)
+    assert salvaged["event"] == "log_salvaged"
+    told = run("check", "--log", "--config", config, folder=config.parent)
+    assert told.returncode == 0
+    assert "thumbseal.db.corrupt-" in told.stdout

@@ -18,7 +18,7 @@ from tests.histories import message, vote
 from thumbseal.cli import main
 from thumbseal.forwarder import POLL
 from thumbseal.keys import new_key
-from thumbseal.log import Counts
+from thumbseal.log import Counts, Erasure
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,8 @@ async def test_status_says_where_everything_is(bench: Bench, tmp_path: Path) -> 
     """Each event is counted once, with what is held and dead, why, and what cannot be held."""
     await spoil(bench)
     found = await report(tmp_path)
-    counts = {"accepted": 6, "delivered": 3, "pending": 1, "held": 1, "dead": 1}
+    gone = {"erased": 0, "expired": 0}
+    counts = {"accepted": 6, "delivered": 3, "pending": 1, "held": 1, "dead": 1, **gone}
     assert found["counts"] == counts
     assert (found["superseded"], found["standing"]) == (1, None)
     assert found["oldest_pending"] == bench.ms - 90_000
@@ -119,7 +120,8 @@ async def test_status_says_where_everything_is(bench: Bench, tmp_path: Path) -> 
     assert [each["count"] for each in found["dead"]] == [1]
     assert "votes on questions" in found["cannot_hold"]
     other = await report(tmp_path, "support/y")
-    assert other["counts"] == {"accepted": 6, "delivered": 0, "pending": 6, "held": 0, "dead": 0}
+    nothing = {"delivered": 0, "held": 0, "dead": 0, **gone}
+    assert other["counts"] == {"accepted": 6, "pending": 6, **nothing}
     assert other["cannot_hold"] == []
 
 
@@ -140,6 +142,15 @@ async def test_status_fits_a_screen(bench: Bench, tmp_path: Path) -> None:
 
 def refuse(change: Change) -> Outcome:
     raise UpstreamDown("status 401: check its URL and key", refused=True)
+
+
+async def test_status_tells_of_what_was_removed(bench: Bench, tmp_path: Path) -> None:
+    """What was erased before it was delivered is not lost without a word, and the sum is right."""
+    await spoil(bench)
+    await bench.log.erase(Erasure(site="support", at=bench.ms, thread=C, upstreams=("support/x",)))
+    screen = await run(tmp_path, "status")
+    assert "accepted 6   delivered 3   pending 0   held 1   dead 1" in screen
+    assert "removed    1 erased and 0 expired before they were delivered" in screen
 
 
 async def test_status_watches_until_it_is_stopped(bench: Bench, tmp_path: Path) -> None:

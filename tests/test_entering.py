@@ -208,3 +208,21 @@ def test_another_origin_enters_nowhere(proxy: Proxy) -> None:
     """A page of another site opens nothing here."""
     body = {"open": {"site": "support"}, "sent_at": 0, "events": []}
     assert proxy.post("/v1/events", body, Origin="https://evil.example").status_code == 403
+
+
+def test_what_was_meant_for_a_thread_that_is_gone_is_recorded_nowhere(tmp_path: Path) -> None:
+    """Once a thread is erased or closed, its events and votes are refused for good, by name; the
+    page gets a new thread for whatever comes after."""
+    CLOCK.now, configured = START, make_settings(tmp_path)
+    with running(configured, CLOCK) as proxy:
+        opened = enter(proxy, id="chat")["thread"]
+        bar(proxy, "thread", opened["id"])
+    CLOCK.now += THREAD_LIFE * 2  # also a token that has run out says which thread it meant
+    with running(configured, CLOCK) as proxy:
+        event, vote = said(named(REF), "user", "Q"), voted(named(REF), thumb="up")
+        answer = enter(proxy, event, vote, thread=opened["token"], id="chat")
+        told = [(result["code"], result.get("retry")) for result in answer["results"]]
+        assert told == [("gone", None), ("gone", None)]
+        assert answer["thread"]["id"] != opened["id"]
+        sent = enter(proxy, event, vote, thread=answer["thread"]["token"])
+        assert statuses(sent) == ["accepted", "accepted"]

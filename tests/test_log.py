@@ -1,8 +1,11 @@
 """What every log promises, run over each engine there is."""
 
 import asyncio
+import os
 import sqlite3
+import stat
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from thumbseal import events
 from thumbseal.errors import LogBusy, LogError
 from thumbseal.events import Custom, Feedback, Message, Opinion
 from thumbseal.ids import ActorId, ThreadId, new_id
-from thumbseal.log import Barrier, Barriers, Draft, Log, Settled, Verdict
+from thumbseal.log import Barrier, Barriers, Draft, Log, Settled, Verdict, opening
 from thumbseal.log.sqlite import SqliteLog
 
 pytestmark = pytest.mark.anyio
@@ -229,18 +232,69 @@ async def test_a_second_server_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("PRAGMA user_version = 999", "newer Thumbseal"),
-        ("PRAGMA application_id = 7", "not a log of Thumbseal"),
+        (
+            f"PRAGMA user_version = {opening.SCHEMA_VERSION + 1}",
+            "newer Thumbseal .* Run that version",
+        ),
+        ("DROP TABLE events; DROP TABLE threads; PRAGMA application_id = 7", "not a log of"),
     ],
 )
 async def test_a_strange_file_is_refused(tmp_path: Path, sql: str, words: str) -> None:
     """A newer log, or another program's database, is left alone and named."""
-    await (await SqliteLog.open(tmp_path / "log.db")).close()
-    connection = sqlite3.connect(tmp_path / "log.db")
-    connection.execute(sql)
-    connection.close()
+    path = tmp_path / "log.db"
+    await (await SqliteLog.open(path)).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"PRAGMA secure_delete = ON; {sql}; VACUUM;")
+    before = path.read_bytes()
     with pytest.raises(LogError, match=words):
-        await SqliteLog.open(tmp_path / "log.db")
+        await SqliteLog.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    """A path that points at something else destroys nothing there."""
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam, " * 1_000)
+    before = path.read_bytes()
+    with pytest.raises(LogError, match=r"not a database\. Choose another path"):
+        await SqliteLog.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_an_older_log_is_upgraded(tmp_path: Path) -> None:
+    """A log of the first version becomes one like any other, with everything that is in it."""
+    path = tmp_path / "log.db"
+    log = await SqliteLog.open(tmp_path / "new.db")
+    await log.close()
+    folder = Path(opening.__file__).parent
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((folder / opening.STEPS[0]).read_text("utf-8"))
+        old.executescript(
+            f"PRAGMA user_version = 1; PRAGMA application_id = {opening.APPLICATION_ID};"
+        )
+        old.execute("INSERT INTO threads VALUES (1, 'support', 't', 'u', 1)")
+        old.execute("INSERT INTO cursor VALUES ('support/hook', 7)")
+        old.commit()
+    log = await SqliteLog.open(path)
+    assert (await append(log, said("hi")))[0].status == "accepted"
+    assert (await log.claim("support/hook", "support", NOW, 10, {})).since == 7
+    await log.close()
+    schema = "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
+    with (
+        closing(sqlite3.connect(path)) as old,
+        closing(sqlite3.connect(tmp_path / "new.db")) as new,
+    ):
+        assert old.execute(schema).fetchall() == new.execute(schema).fetchall()
+        assert old.execute("PRAGMA user_version").fetchone() == (opening.SCHEMA_VERSION,)
+
+
+async def test_nobody_else_reads_the_log(tmp_path: Path) -> None:
+    """Its file and its journal are the server's user's alone."""
+    log = await SqliteLog.open(tmp_path / "log.db")
+    await append(log, said("hi"))
+    for name in ("log.db", "log.db-wal"):
+        assert stat.filemode(os.stat(tmp_path / name).st_mode) == "-rw-------"
+    await log.close()
 
 
 async def test_a_commit_is_synced(tmp_path: Path) -> None:

@@ -262,3 +262,19 @@ def test_the_environment_is_the_processs_own_unless_given(
     assert "A_KEY_OF_THIS_TEST" not in os.environ
     monkeypatch.setenv("A_KEY_OF_THIS_TEST", KEY)
     assert settings.read(path).sites["support"].keys[0].reveal() == KEY
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("retention_days = 0", "sites.support.retention_days"),
+        ("retention_days = 90\nmax_retention_days = 30", "the longer of the two"),
+        ('redact = ["name"]', "sites.support.redact"),
+        ("redact_patterns = { order = '(' }", "sites.support.redact_patterns: order: "),
+        ("redact_patterns = { 'an order' = 'x' }", "`$.redact_patterns`"),
+    ],
+)
+def test_what_is_kept_is_checked(line: str, words: str) -> None:
+    """Days that make no sense, unknown kinds and patterns that cannot run stop the start."""
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        parsed(f"{SITE}{line}")

@@ -3,7 +3,9 @@
     ThumbsealError
     ├── SettingsError        the operator: the settings file or the environment
     ├── LogError             the operator: the log's file or its disk
-    │   └── LogBusy          another server holds it
+    │   ├── LogBusy          another server holds it
+    │   ├── LogFull          there is no room for more events
+    │   └── LogDamaged       the file is not what was written
     ├── TokenError           the caller: a token that is not good here
     └── RequestError         the caller: a request refused as a whole
         ├── BadRequest       400  the body is not what the route takes
@@ -12,7 +14,8 @@
         ├── NotFound         404
         ├── TooLarge         413
         ├── UnsupportedBody  415  a compressed body
-        └── Unavailable      503  try again later
+        ├── Unavailable      503  try again later
+        └── StorageFull      507  try again later: the server has no room
 
 A class knows its status and its code; one handler turns the tree into the wire form
 ``{"error": {"code", "message", "field"?, "retry"}}``.
@@ -35,6 +38,14 @@ class LogError(ThumbsealError):
 
 class LogBusy(LogError):
     """Another server process owns this log."""
+
+
+class LogFull(LogError):
+    """The log takes no more events: the disk is full, or the log has its largest size."""
+
+
+class LogDamaged(LogError):
+    """The log's file is damaged; a server puts it aside and goes on with what can be read."""
 
 
 class TokenError(ThumbsealError):
@@ -106,4 +117,12 @@ class Unavailable(RequestError):
 
     status = 503
     code = "unavailable"
+    retry = True
+
+
+class StorageFull(RequestError):
+    """507: the log has no room for events at the moment."""
+
+    status = 507
+    code = "storage_full"
     retry = True

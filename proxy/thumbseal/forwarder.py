@@ -16,6 +16,7 @@ from msgspec import structs
 
 from thumbseal import retry
 from thumbseal.conversation import Conversation, fold
+from thumbseal.erasure import carry_out
 from thumbseal.errors import LogError
 from thumbseal.log import Claim, Due, Log, Settled, Standing
 from thumbseal.patience import Patience, standing
@@ -99,6 +100,7 @@ class Forwarder:
         Returns the seconds to wait before the next, None when there was nothing to do.
         """
         now = self._ms()
+        await carry_out(self._log, self.name, self._upstream, now, self._jitter())
         claim = await self._claim(now)
         if not claim.due:
             return await self._pass(claim, now)

@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from thumbseal.errors import SettingsError
 from thumbseal.ids import Role
 from thumbseal.keys import Keys
+from thumbseal.patterns import Kind, Rule, compile_rules
 
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 SQLITE: Final = "sqlite:"
@@ -27,6 +28,7 @@ SITE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _WHSEC: Final = "whsec_"
 _WHSEC_BYTES: Final = range(24, 65)
 MAX_PORT: Final = 65_535
+MAX_PATTERNS: Final = 32
 SCHEMES: Final = ("http", "https")
 _ORIGIN: Final = re.compile(
     r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d+)?"
@@ -67,19 +69,22 @@ class Secrets:
         return iter(self._values)
 
 
+PatternName = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]{1,32}\Z")]
+Days = Annotated[int, Meta(ge=1, le=36_500)]
 UpstreamName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens, what the world calls it, and where its log lies: an absolute
-    ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file. ``metrics`` is a listener for
-    them alone, ``lines`` how its log lines look."""
+    ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file; it grows to ``log_max_mib``.
+    ``metrics`` is a listener for them alone, ``lines`` how its log lines look."""
 
     listen: str = "127.0.0.1:8300"
     public_url: str | None = None
     log: str = "sqlite:thumbseal.db"
     metrics: str | None = None
     lines: Literal["auto", "json", "console"] = "auto"
+    log_max_mib: Annotated[int, Meta(ge=1)] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -98,6 +103,8 @@ class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_
     only votes are sent, each to the run of its message's id.
     """
 
+    erases: ClassVar[bool] = True
+
     name: UpstreamName
     key: Secret
     url: str = "https://api.lunary.ai"
@@ -111,6 +118,8 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", ta
     """A receiver of Standard Webhooks; a ``secret`` is ``whsec_`` and base64 of 24 to 64 bytes, and
     of several all sign. ``allow_private`` lists addresses or networks that are not public;
     ``payload`` is what a request holds: one event, or the conversation as it stands."""
+
+    erases: ClassVar[bool] = False
 
     name: UpstreamName
     url: str
@@ -160,10 +169,22 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True):
     origins: list[str] = []
     browser_roles: tuple[Role, ...] = ("user", "assistant", "tool")
     reasons: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = ()
+    retention_days: Days = 90
+    max_retention_days: Days | None = None
+    redact: tuple[Kind, ...] = ()
+    redact_patterns: Annotated[dict[PatternName, str], Meta(max_length=MAX_PATTERNS)] = {}
     upstreams: list[Upstream] = []
 
     def signing_keys(self) -> Keys:
         return Keys.derive([key.reveal() for key in self.keys])
+
+    def redaction(self) -> tuple[Rule, ...]:
+        """What is taken out of an event before it is stored.
+
+        Raises:
+            SettingsError: a pattern cannot be used.
+        """
+        return compile_rules(self.redact, self.redact_patterns)
 
 
 class Settings(Struct, frozen=True):
@@ -265,6 +286,7 @@ def _check(settings: Settings) -> None:
         place = f"sites.{name}"
         check_site_name(name)
         _placed(f"{place}.keys", site.signing_keys)
+        _placed(f"{place}.redact_patterns", site.redaction)
         for origin in site.origins:
             if not _ORIGIN.fullmatch(origin) or not _sendable(origin):
                 raise SettingsError(
@@ -272,6 +294,8 @@ def _check(settings: Settings) -> None:
                     "case, as in https://chat.example.com, no path, and no port that goes without "
                     "saying."
                 )
+        if (site.max_retention_days or site.retention_days) < site.retention_days:
+            raise SettingsError(f"{place}.max_retention_days: it is the longer of the two")
         _check_upstreams(place, site.upstreams)
 
 

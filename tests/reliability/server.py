@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.doubles.lunary import PROJECT
 from tests.proxy import ORIGIN
 from thumbseal.keys import new_key
 
+THUMBSEAL: Final = (sys.executable, "-m", "thumbseal")
 POLL: Final = 0.05  # seconds between looks at another process's progress
 
 # Port 0: while the server is down anybody may take its port, so each life has a new one.
@@ -53,11 +55,20 @@ class Ready:
 class Server:
     """The lives of one server; between two of them `url` makes its callers wait."""
 
-    def __init__(self, folder: Path, upstream: str, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        upstream: str,
+        http: httpx2.AsyncClient,
+        launcher: Sequence[str] = THUMBSEAL,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = folder / "log.db"
         self.lines: list[dict[str, Any]] = []
         self.settings = folder / "thumbseal.toml"
         self._http = http
+        self._launcher = launcher
+        self._environment = environment
         self._up = asyncio.Event()
         self._url = ""
         self._process: Process | None = None
@@ -76,8 +87,10 @@ class Server:
     async def start(self) -> Ready:
         """How long it took from the start of the process to a ``ready`` of ``/readyz``."""
         began = time.monotonic()
-        command = (sys.executable, "-m", "thumbseal", "serve", "--config", str(self.settings))
-        self._process = await asyncio.create_subprocess_exec(*command, stderr=PIPE)
+        command = (*self._launcher, "serve", "--config", str(self.settings))
+        self._process = await asyncio.create_subprocess_exec(
+            *command, stderr=PIPE, env=self._environment
+        )
         serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read(self._process, serving))
         self._url = await serving

@@ -3,6 +3,7 @@
 import click
 
 from thumbseal import __version__
+from thumbseal.cli.care import erase
 from thumbseal.cli.delivery import retry, status
 from thumbseal.cli.secrets import keys, token
 from thumbseal.cli.serving import demo, serve_settings
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for _command in (init, check, serve_settings, demo, embed, status, retry, token, keys):
+for _command in (init, check, serve_settings, demo, embed, status, retry, erase, token, keys):
     main.add_command(_command)

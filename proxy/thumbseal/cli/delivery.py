@@ -163,6 +163,9 @@ def _described(report: Report, cannot_hold: tuple[str, ...], now: float) -> Iter
     yield _cut(f"{report.upstream}: {_condition(report, now)}")
     names = ("accepted", "delivered", "pending", "held", "dead")
     yield "  " + "   ".join(f"{name} {getattr(counts, name):,}" for name in names)
+    if counts.erased or counts.expired:
+        gone = f"{counts.erased:,} erased and {counts.expired:,} expired"
+        yield f"  removed    {gone} before they were delivered"
     if report.superseded or report.lossy:
         yield (
             f"  of the delivered, {report.superseded:,} superseded by a later vote, "

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from thumbseal import __version__, settings
+from thumbseal.cli.care import check_log
 from thumbseal.cli.options import DEFAULT_FILE, config_option, explained, site_option
 from thumbseal.errors import SettingsError, ThumbsealError
 from thumbseal.keys import new_key
@@ -25,6 +26,8 @@ keys = ["file:{key}"]                           # oldest first, the last one sig
 origins = [{origins}]
 browser_roles = ["user", "assistant", "tool"]   # what a page may write
 reasons = ["Wrong", "Unsafe", "Not helpful"]    # offered after a thumb down
+retention_days = 90                             # after a thread's last event
+# redact = ["email", "card", "phone", "ip"]     # taken out before anything is stored
 
 # [[sites.{site}.upstreams]]
 # name = "lunary"
@@ -62,10 +65,18 @@ def init(folder: Path, site: str, origin: tuple[str, ...]) -> None:
 
 @click.command()
 @config_option
+@click.option("--log", is_flag=True, help="Look through the log, also while the server runs.")
 @explained
-def check(config: Path) -> None:
-    """Read the settings, say what is wrong and where, or what they amount to."""
+def check(config: Path, log: bool) -> None:
+    """Read the settings, say what is wrong and where, or what they amount to.
+
+    With --log look through the log instead: whether its file is sound, and how many events it
+    has, by what became of them. A large one takes a while.
+    """
     configured = settings.read(config)
+    if log:
+        check_log(configured)
+        return
     click.echo(f"{config}: good.")
     server = configured.server
     click.echo(f"  listens on {server.listen}, log {server.log_path}")

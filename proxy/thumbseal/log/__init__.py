@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from thumbseal.events import AnyEntry, Event, Source
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
+from thumbseal.patterns import Rule
 
 MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
 
@@ -74,12 +75,16 @@ class Barriers:
     def _add(self, key: tuple[str, str, str], at: int) -> None:
         self._at[key] = max(at, self._at.get(key, -1))
 
+    def closed(self, site: str, thread: str | None) -> bool:
+        """Whether a thread is gone for good: erased, or closed."""
+        return (site, "thread", thread) in self._at
+
     def refuse(self, site: str, first_issued: int, **ids: str | None) -> bool:
         """Whether a token that names these ids, by scope, is barred. A thread's barrier refuses
         all of its tokens, however new."""
         if not self._at:
             return False
-        if (site, "thread", ids.get("thread")) in self._at:
+        if self.closed(site, ids.get("thread")):
             return True
         named = [*ids.items(), ("site", site)]
         return any(first_issued <= self._at.get((site, *name), -1) for name in named)
@@ -154,13 +159,57 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
 
 
 class Counts(Struct, frozen=True):
-    """Where a site's events are at one upstream; ``accepted`` is the sum of the others."""
+    """Where a site's events are at one upstream; ``accepted`` is the sum of the others. ``erased``
+    and ``expired`` were removed before they were delivered."""
 
     accepted: int
     delivered: int
     pending: int
     held: int
     dead: int
+    erased: int = 0
+    expired: int = 0
+
+
+class Erasure(Struct, frozen=True, kw_only=True):
+    """Erase a ``thread``, or all that a ``user`` took part in. ``at`` in ms; ``upstreams`` are
+    those of the site, ``deletions`` the ones that can delete."""
+
+    site: str
+    at: int
+    thread: ThreadId | None = None
+    user: str | None = None
+    upstreams: tuple[str, ...] = ()
+    deletions: tuple[str, ...] = ()
+
+
+class Removed(Struct, frozen=True):
+    """How much was removed."""
+
+    threads: int
+    events: int
+
+    def __add__(self, other: "Removed") -> "Removed":
+        return Removed(self.threads + other.threads, self.events + other.events)
+
+
+class Retention(Struct, frozen=True):
+    """How long a site keeps an idle thread, in ms: ``idle`` once every one of its ``upstreams``
+    has it, ``longest`` regardless."""
+
+    idle: int
+    longest: int | None = None
+    upstreams: tuple[str, ...] = ()
+
+
+class Deletion(Struct, frozen=True):
+    """A thread that an upstream still has to erase, not before ``next_at`` (ms)."""
+
+    upstream: str
+    thread: ThreadId
+    next_at: int
+    attempts: int = 0
+    reason: str = ""
 
 
 class Log(Protocol):
@@ -169,6 +218,9 @@ class Log(Protocol):
     @property
     def barriers(self) -> Barriers:
         """The barriers as of at most a second ago."""
+
+    def redact(self, rules: Mapping[str, Sequence[Rule]]) -> None:
+        """Take this out of every event from now on before it is stored, by site."""
 
     async def append(self, site: str, drafts: Sequence[Draft], received_at: int) -> list[Verdict]:
         """Store events in this order and say what became of each, once they are on disk."""
@@ -208,6 +260,21 @@ class Log(Protocol):
 
     async def counts(self, upstream: str, site: str) -> Counts:
         """Where the events of a site are."""
+
+    async def erase(self, erasure: Erasure) -> Removed:
+        """Remove whole threads and order their deletion at the upstreams, in one transaction.
+
+        What comes later for one of them is rejected as ``gone``.
+        """
+
+    async def expire(self, rules: Mapping[str, Retention], now: int) -> Removed:
+        """Remove the threads that have had their time, by site."""
+
+    async def deletions(self, upstream: str, now: int, limit: int) -> list[Deletion]:
+        """What an upstream has to erase by now."""
+
+    async def settle_deletion(self, deletion: Deletion, *, done: bool) -> None:
+        """Drop a deletion that was carried out, or keep it with its next try."""
 
     async def receipts(self, upstream: str, site: str, thread: ThreadId) -> dict[int, Receipt]:
         """What became of each event of a thread, by seq."""

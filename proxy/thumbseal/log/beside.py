@@ -12,12 +12,10 @@ from typing import Final
 from msgspec import Struct
 
 from thumbseal.errors import LogError
-from thumbseal.log import Counts, Standing
+from thumbseal.log import Counts, Standing, opening
 from thumbseal.log.claims import read_cursor
 from thumbseal.log.receipts import count, read_standing
-from thumbseal.log.sqlite import APPLICATION_ID, SCHEMA_VERSION
 
-BUSY_SECONDS: Final = 10.0
 CHUNK: Final = 500  # rows in a transaction: the server's own writes wait no longer than that
 MOST_REASONS: Final = 5
 
@@ -168,22 +166,8 @@ def open_beside(path: Path) -> Iterator[Beside]:
     Raises:
         LogError: there is none, it is another version's, or it cannot be read.
     """
-    if not path.exists():
-        raise LogError(f"There is no log at {path} yet: no server has run with these settings.")
-    connection = None
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA synchronous = FULL")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-            raise LogError(f"{path} is not a log of this version of Thumbseal.")
+    with opening.beside(path) as connection:
         yield Beside(connection)
-    except sqlite3.Error as error:
-        raise LogError(f"The log {path} cannot be read: {error}.") from error
-    finally:
-        if connection is not None:
-            connection.close()
 
 
 _OLDEST_HELD: Final = (

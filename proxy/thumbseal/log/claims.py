@@ -4,14 +4,18 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import MsgspecError, Struct, structs
 
 from thumbseal import events
-from thumbseal.events import Event
+from thumbseal.events import Custom, Event
 from thumbseal.ids import ThreadId
 from thumbseal.log import Claim, Due, Settled, StoredThread
 
 FARTHEST: Final = 2 * 3600 * 1000  # ms; nobody is put off for longer than an hour
+
+# A bad spot on the disk must not stop all that follows.
+UNREADABLE: Final = (MsgspecError, UnicodeError, TypeError)
+DAMAGED: Final = "thumbseal.damaged"  # what readers see of an event that cannot be read
 
 _EVENT: Final = "seq, source, actor, at, received_at, body"
 
@@ -106,7 +110,11 @@ def next_hold(connection: sqlite3.Connection, upstream: str) -> int | None:
 
 def _event(row: tuple[int, events.Source, str, int, int, str]) -> Event:
     seq, source, actor, at, received_at, body = row
-    return Event(seq, source, actor, at, received_at, events.load(body))
+    try:
+        entry = events.load(body)
+    except UNREADABLE:
+        entry = Custom(id=f"damaged-{seq}", at=0, name=DAMAGED)
+    return Event(seq, source, actor, at, received_at, entry)
 
 
 def read_cursor(connection: sqlite3.Connection, upstream: str) -> int:

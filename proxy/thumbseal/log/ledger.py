@@ -26,6 +26,7 @@ MAX_ROWS: Final = 1_000  # SQLite takes 32,766 variables in one statement
 ACCEPTED: Final = Verdict("accepted")
 DUPLICATE: Final = Verdict("duplicate")
 FULL: Final = Verdict("rejected", "thread_full")
+GONE: Final = Verdict("rejected", "gone")
 
 
 class Batch(Struct, frozen=True):
@@ -107,6 +108,9 @@ class Ledger:
         for number, batch in enumerate(batches):
             for index, draft in enumerate(batch.drafts):
                 room, body = self._room(connection, batch, draft), events.dump(draft.entry).decode()
+                if room is None:
+                    verdicts[number][index] = GONE
+                    continue
                 row = Row(seq + len(rows) + 1, room, draft, batch.received_at, body)
                 if room.takes(draft, len(body)):
                     room.add(len(body))
@@ -118,10 +122,13 @@ class Ledger:
             verdicts[number][index] = verdict
         return verdicts
 
-    def _room(self, connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Room:
+    def _room(self, connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Room | None:
+        """The draft's thread; None for one that is closed or erased."""
         key = (batch.site, draft.thread)
         room = self._rooms.get(key)
         if room is None:
+            if _is_barred(connection, *key):
+                return None
             room = self._rooms[key] = _find_room(connection, batch, draft)
             if len(self._rooms) > MAX_CACHED_THREADS:
                 self._rooms.popitem(last=False)
@@ -145,6 +152,13 @@ def _last_seq(connection: sqlite3.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def _is_barred(connection: sqlite3.Connection, site: str, thread: ThreadId) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM barrier WHERE site = ? AND scope = 'thread' AND id = ?", (site, thread)
+    ).fetchone()
+    return row is not None
+
+
 def _find_room(connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Room:
     key = (batch.site, draft.thread)
     connection.execute(
@@ -159,7 +173,12 @@ def _find_room(connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Ro
         "SELECT count(*), coalesce(sum(length(body)), 0) FROM events WHERE thread_no = ?",
         (thread_no,),
     ).fetchone()
-    return Room(thread_no, crc32("\n".join(key).encode()) % BUCKETS, user, count, size)
+    return Room(thread_no, bucket_of(*key), user, count, size)
+
+
+def bucket_of(site: str, thread: str) -> int:
+    """The share of the log that a thread belongs to."""
+    return crc32(f"{site}\n{thread}".encode()) % BUCKETS
 
 
 def _vouch(connection: sqlite3.Connection, room: Room, draft: Draft) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from thumbseal.log import Counts, Receipt, Standing
 from thumbseal.log.claims import read_cursor
+from thumbseal.log.removal import with_removed
 
 
 def count(connection: sqlite3.Connection, upstream: str, site: str) -> Counts:
@@ -32,7 +33,8 @@ def count(connection: sqlite3.Connection, upstream: str, site: str) -> Counts:
     waiting = one("SELECT count(*) FROM waiting WHERE upstream = ?", upstream)
     pending = fresh + postponed + again
     held += waiting
-    return Counts(accepted, accepted - pending - held - dead, pending, held, dead)
+    here = Counts(accepted, accepted - pending - held - dead, pending, held, dead)
+    return with_removed(connection, upstream, here)
 
 
 def receipts(connection: sqlite3.Connection, upstream: str, thread_no: int) -> dict[int, Receipt]:

@@ -2,14 +2,16 @@
 
 import asyncio
 import sqlite3
-import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from thumbseal.errors import LogBusy, LogError
+import structlog
+from msgspec import structs
+
+from thumbseal.errors import LogDamaged, LogError
 from thumbseal.events import Event
 from thumbseal.ids import ActorId, ThreadId
 from thumbseal.log import (
@@ -18,8 +20,12 @@ from thumbseal.log import (
     Barriers,
     Claim,
     Counts,
+    Deletion,
     Draft,
+    Erasure,
     Receipt,
+    Removed,
+    Retention,
     Settled,
     Standing,
     StoredThread,
@@ -27,38 +33,58 @@ from thumbseal.log import (
     claims,
     lag,
     receipts,
+    removal,
 )
+from thumbseal.log.ballast import Ballast
 from thumbseal.log.ledger import Batch, Ledger
-from thumbseal.log.writer import Writer
+from thumbseal.log.opening import PAGE, connect, make_ready, own, owner_path
+from thumbseal.log.readers import Readers
+from thumbseal.log.removal import Sweep, Swept
+from thumbseal.log.salvage import suspect
+from thumbseal.log.writer import Work, Writer
+from thumbseal.patterns import Rule
+from thumbseal.redaction import redact
 
-SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x54425331  # "TBS1": so that `file` and we know a log when we see one
-READERS: Final = 2
-BUSY_MS: Final = 5_000
-POLL: Final = 1.0  # seconds between looks at what the command line wrote
-WAL_LIMIT: Final = 64 * 1024 * 1024
+POLL: Final = 1.0  # seconds between looks at what the command line wrote, and at the disk
+WAL_LONG: Final = 16 * 1024 * 1024  # bytes; SQLite itself starts it anew at 4 MiB, if it can
+CALM: Final = 600.0  # seconds; a log that is damaged again so soon has a disk that is
 
+I = TypeVar("I")  # noqa: E741  an item
+R = TypeVar("R")
 T = TypeVar("T")
 
 
 class SqliteLog:
     """See `thumbseal.log.Log`. Made by `open`, which also refuses a second server."""
 
-    def __init__(self, path: Path, owner: sqlite3.Connection, barriers: Barriers) -> None:
+    def __init__(self, path: Path, owner: sqlite3.Connection, limit: int | None) -> None:
         self._path = path
         self._owner = owner
-        self._ledger = Ledger()
-        self._writer = Writer(_connect(path), self._ledger.forget)
-        self._pool = ThreadPoolExecutor(READERS, "thumbseal-read")
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._rules: Mapping[str, Sequence[Rule]] = {}
+        self._limit = limit
         self._watchers: list[asyncio.Event] = []
-        self.barriers = barriers
-        self._poll = asyncio.create_task(self._poll_barriers(), name="thumbseal-barriers")
+        self._observe: Callable[[float], object] = lambda seconds: None
+        self._ballast = Ballast(path)
+        self._removed = False
+        self._mending: asyncio.Task[None] | None = None
+        self._mended = -CALM
+        self._seen: tuple[int, int] = (-1, 0)
+        self.barriers = Barriers()
+        self._logger = structlog.get_logger()
+        self._start()
+        self._poll = asyncio.create_task(self._tend(), name="thumbseal-log")
+
+    def _start(self) -> None:
+        self._ledger = Ledger()
+        self._readers = Readers(self._path)
+        self._ballast.take()
+        self._writer = Writer(connect(self._path), self._ledger.forget, self._ballast, self._limit)
+        self._writer.observe = self._observe
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """The log at ``path``, made if it is not there.
+    async def open(cls, path: Path, max_mib: int | None = None) -> Self:
+        """The log at ``path``, made if it is not there; ``max_mib`` is the size at which no more
+        events are taken.
 
         Raises:
             LogBusy: another server has it.
@@ -66,25 +92,32 @@ class SqliteLog:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            owner = _own(path)
-            connection = _connect(path)
+            known = owner_path(path).exists()
+            owner = own(path)
         except (OSError, sqlite3.Error) as error:
             raise LogError(f"Cannot open the log {path}: {error}.") from error
         try:
-            _prepare(connection, path)
-            barriers = _barriers(connection)
+            await asyncio.to_thread(_make_ready, path, known=known)
+            log = cls(path, owner, max_mib and max_mib * 1024 * 1024 // PAGE)
+            await log._see_barriers()
+        except sqlite3.Error as error:
+            owner.close()
+            raise LogError(f"Cannot open the log {path}: {error}.") from error
         except BaseException:
             owner.close()
             raise
-        finally:
-            connection.close()
-        return cls(path, owner, barriers)
+        return log
+
+    def redact(self, rules: Mapping[str, Sequence[Rule]]) -> None:
+        self._rules = rules
 
     async def append(self, site: str, drafts: Sequence[Draft], received_at: int) -> list[Verdict]:
         if not drafts:
             return []
+        if rules := self._rules.get(site):
+            drafts = [structs.replace(each, entry=redact(each.entry, rules)) for each in drafts]
         batch = Batch(site, drafts, received_at)
-        verdicts = await self._writer.do(self._ledger.append, batch, len(drafts))
+        verdicts = await self._writing(self._ledger.append, batch, len(drafts), grows=True)
         for watcher in self._watchers:
             watcher.set()
         return verdicts
@@ -114,8 +147,32 @@ class SqliteLog:
         return await self._reading(found)
 
     async def bar(self, barrier: Barrier) -> None:
-        await self._writer.do(_bar, barrier)
-        self.barriers = await self._reading(_barriers)
+        await self._writing(self._barring, barrier)
+        await self._see_barriers()
+
+    async def erase(self, erasure: Erasure) -> Removed:
+        removed = await self._writing(self._erasing, erasure)
+        self._removed = True
+        await self._see_barriers()
+        return removed
+
+    async def expire(self, rules: Mapping[str, Retention], now: int) -> Removed:
+        removed, after = Removed(0, 0), 0
+        while True:
+            swept = await self._writing(self._sweeping, Sweep(after, rules, now))
+            removed += swept.removed
+            self._removed = self._removed or swept.removed.threads > 0
+            if swept.after is None:
+                return removed
+            after = swept.after
+
+    async def deletions(self, upstream: str, now: int, limit: int) -> list[Deletion]:
+        return await self._reading(
+            lambda connection: removal.due_deletions(connection, upstream, now, limit)
+        )
+
+    async def settle_deletion(self, deletion: Deletion, *, done: bool) -> None:
+        await self._writing(removal.settle_deletions, (deletion, done))
 
     async def claim(
         self,
@@ -131,7 +188,7 @@ class SqliteLog:
         )
 
     async def settle(self, claim: Claim, outcomes: Sequence[Settled], now: int) -> None:
-        await self._writer.do(claims.settle, claims.Settlement(claim, outcomes, now))
+        await self._writing(removal.settle, claims.Settlement(claim, outcomes, now))
 
     async def next_hold(self, upstream: str) -> int | None:
         return await self._reading(lambda connection: claims.next_hold(connection, upstream))
@@ -150,7 +207,7 @@ class SqliteLog:
         return await self._reading(lambda connection: receipts.read_standing(connection, upstream))
 
     async def stand(self, upstream: str, standing: Standing | None) -> None:
-        await self._writer.do(receipts.stand, (upstream, standing))
+        await self._writing(receipts.stand, (upstream, standing))
 
     async def oldest_undelivered(self, upstream: str, site: str) -> int | None:
         return await self._reading(
@@ -158,10 +215,10 @@ class SqliteLog:
         )
 
     def watch_commits(self, observe: Callable[[float], object]) -> None:
-        self._writer.observe = observe
+        self._observe = self._writer.observe = observe
 
     async def check(self) -> None:
-        await self._writer.do(_nothing, None)
+        await self._writing(_nothing, None, grows=True)
 
     def watch(self) -> asyncio.Event:
         self._watchers.append(asyncio.Event())
@@ -170,92 +227,113 @@ class SqliteLog:
     async def close(self) -> None:
         self._poll.cancel()
         await asyncio.gather(self._poll, return_exceptions=True)
+        if self._mending is not None:
+            await asyncio.gather(self._mending, return_exceptions=True)
         await self._writer.close()
-        self._pool.shutdown()
-        for reader in self._readers:
-            reader.close()
+        await self._readers.close()
         self._owner.close()
 
+    def _barring(
+        self, connection: sqlite3.Connection, barriers: Sequence[Barrier]
+    ) -> Sequence[None]:
+        self._ledger.forget()
+        return _bar(connection, barriers)
+
+    def _erasing(
+        self, connection: sqlite3.Connection, erasures: Sequence[Erasure]
+    ) -> Sequence[Removed]:
+        self._ledger.forget()
+        return removal.erase(connection, erasures)
+
+    def _sweeping(self, connection: sqlite3.Connection, sweeps: Sequence[Sweep]) -> Sequence[Swept]:
+        swept = removal.sweep(connection, sweeps)
+        if any(each.removed.threads for each in swept):
+            self._ledger.forget()
+        return swept
+
     async def _reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of ``work`` on a reader's connection, all of it in one snapshot."""
-
-        def run() -> T:
-            connection = self._reader()
-            connection.execute("BEGIN")
-            try:
-                return work(connection)
-            finally:
-                connection.execute("ROLLBACK")
-
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, run)
-        except sqlite3.Error as error:
-            raise LogError(f"The log cannot be read: {error}.") from error
+            return await self._readers.do(work)
+        except LogDamaged:
+            self._mend_soon()
+            raise
 
-    def _reader(self) -> sqlite3.Connection:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = _connect(self._path)
-            self._local.connection.execute("PRAGMA query_only = ON")
-            self._readers.append(self._local.connection)
-        connection: sqlite3.Connection = self._local.connection
-        return connection
+    async def _writing(
+        self, work: Work[I, R], item: I, weight: int = 1, *, grows: bool = False
+    ) -> R:
+        try:
+            return await self._writer.do(work, item, weight, grows=grows)
+        except LogDamaged:
+            self._mend_soon()
+            raise
 
-    async def _poll_barriers(self) -> None:
-        """See within a second what was revoked from the command line."""
+    async def _see_barriers(self) -> None:
+        """Have the barriers as they are now, if any has changed."""
+        seen, barriers = await self._reading(lambda connection: _barriers(connection, self._seen))
+        if barriers is not None:
+            self._seen, self.barriers = seen, barriers
+
+    async def _tend(self) -> None:
+        """Second by second: see what the command line wrote, and keep the files small."""
         while True:
             await asyncio.sleep(POLL)
-            self.barriers = await self._reading(_barriers)
+            try:
+                await self._see_barriers()
+                await asyncio.to_thread(self._keep_small)
+            except (LogError, sqlite3.Error, OSError) as error:
+                self._logger.error("log_failed", error=str(error))
+
+    def _keep_small(self) -> None:
+        if self._ballast.full:
+            self._ballast.take()
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        if (
+            self._removed
+            or self._ballast.full
+            or (wal.stat().st_size if wal.exists() else 0) > WAL_LONG
+        ):
+            with closing(connect(self._path)) as connection:
+                connection.execute("PRAGMA busy_timeout = 0")
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._removed = self._removed and bool(busy)
+
+    def _mend_soon(self) -> None:
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.create_task(self._mend(), name="thumbseal-mend")
+
+    async def _mend(self) -> None:
+        """Put a damaged log aside and go on with what can be read of it."""
+        suspect(self._path)
+        if time.monotonic() - self._mended < CALM:
+            self._logger.error("log_damaged_again", remedy="Look at the disk, then restart.")
+            return
+        self._logger.error("log_damaged")
+        await self._writer.close()
+        await self._readers.close()
+        try:
+            await asyncio.to_thread(_make_ready, self._path, known=True)
+        except (LogError, sqlite3.Error, OSError) as error:
+            self._logger.error("not_salvaged", error=str(error))
+            return
+        self._mended = time.monotonic()
+        self._start()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync stops at the drive's cache
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-    return connection
+def _make_ready(path: Path, *, known: bool) -> None:
+    salvaged = make_ready(path, known=known)
+    if salvaged is not None:
+        structlog.get_logger().error("log_salvaged", **structs.asdict(salvaged))
 
 
-def _own(path: Path) -> sqlite3.Connection:
-    """A lock for as long as this process lives: SQLite's own, so it holds wherever SQLite does."""
-    owner = sqlite3.connect(
-        f"{path}.owner", timeout=0, isolation_level=None, check_same_thread=False
-    )
-    try:
-        owner.execute("PRAGMA locking_mode = EXCLUSIVE")
-        owner.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        owner.close()
-        raise LogBusy(
-            f"Another Thumbseal server has the log {path}. Stop it, or give this one a log of its "
-            "own (server.log)."
-        ) from error
-    return owner
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if version == 0 and tables == 0:
-        schema = files("thumbseal.log").joinpath("schema.sql").read_text(encoding="utf-8")
-        connection.executescript(
-            f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION};"
-            f" PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
-        )
-    elif application != APPLICATION_ID:
-        raise LogError(f"{path} is a database, but not a log of Thumbseal. Choose another path.")
-    elif version > SCHEMA_VERSION:
-        raise LogError(
-            f"The log {path} was written by a newer Thumbseal (schema {version}, this one knows "
-            f"{SCHEMA_VERSION}). Run that version or a newer one."
-        )
-
-
-def _barriers(connection: sqlite3.Connection) -> Barriers:
+def _barriers(
+    connection: sqlite3.Connection, seen: tuple[int, int]
+) -> tuple[tuple[int, int], Barriers | None]:
+    """The barriers, unless they are those that were seen; one only ever grows or moves up."""
+    now = connection.execute("SELECT count(*), coalesce(sum(at), 0) FROM barrier").fetchone()
+    if now == seen:
+        return seen, None
     rows = connection.execute("SELECT site, scope, id, at FROM barrier")
-    return Barriers([Barrier(*row) for row in rows])
+    return now, Barriers([Barrier(*row) for row in rows])
 
 
 def _bar(connection: sqlite3.Connection, barriers: Sequence[Barrier]) -> list[None]:

@@ -15,8 +15,15 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from thumbseal.errors import LogError
+from thumbseal.errors import LogDamaged, LogError, LogFull
+from thumbseal.log.ballast import Ballast, is_full
+from thumbseal.log.opening import is_damage
 
+MARGIN: Final = 256  # pages past the limit, for what is no event
+FULL: Final = LogFull(
+    "There is no room for more events. Free some on the disk, or raise server.log_max_mib; "
+    "the server goes on by itself then."
+)
 MAX_GROUP: Final = 512  # events in a transaction: far past it a commit delays its first event
 
 I = TypeVar("I")  # noqa: E741  an item
@@ -30,35 +37,52 @@ class Job(Struct, Generic[I, R], frozen=True):
     work: Work[I, R]
     item: I
     weight: int
+    grows: bool
     future: asyncio.Future[R]
 
 
 class Writer:
     """Runs jobs on a connection that it owns, in the order they were handed in; calls
     ``rolled_back`` after a transaction that came to nothing, ``observe`` with the seconds that each
-    commit took."""
+    commit took.
+
+    While there is no room, jobs that grow the log are refused and the others go on: ``limit`` is
+    the size in pages that growing stops at, and the ballast tells of the disk.
+    """
 
     observe: Callable[[float], object] = staticmethod(lambda seconds: None)
 
-    def __init__(self, connection: sqlite3.Connection, rolled_back: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        rolled_back: Callable[[], None],
+        ballast: Ballast,
+        limit: int | None,
+    ) -> None:
         self._connection = connection
         self._rolled_back = rolled_back
+        self._ballast = ballast
+        self._limit = limit
+        if limit is not None:
+            connection.execute(f"PRAGMA max_page_count = {limit + MARGIN}")
         self._jobs: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="thumbseal-log", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work[I, R], item: I, weight: int = 1) -> R:
-        """The result of one item, once it is on disk.
+    async def do(self, work: Work[I, R], item: I, weight: int = 1, *, grows: bool = False) -> R:
+        """The result of one item, once it is on disk; ``grows`` says that it adds events.
 
         Raises:
+            LogFull: there is no room for what grows the log.
+            LogDamaged: the file is not what SQLite wrote.
             LogError: the disk refused, or the log is closed; nothing of the item was stored.
         """
         if self._closed:
             raise LogError("The log is closed; the server is about to stop.")
         future: asyncio.Future[R] = self._loop.create_future()
-        self._jobs.put(Job(work, item, weight, future))
+        self._jobs.put(Job(work, item, weight, grows, future))
         return await future
 
     async def close(self) -> None:
@@ -87,14 +111,38 @@ class Writer:
         return group
 
     def _commit(self, group: list[Job[Any, Any]]) -> list[tuple[Job[Any, Any], Any]]:
+        if any(job.grows for job in group) and self._is_full():
+            refused: list[tuple[Job[Any, Any], Any]] = [(job, FULL) for job in group if job.grows]
+            group = [job for job in group if not job.grows]
+            return refused + (self._commit(group) if group else [])
         try:
             return _transact(self._connection, group, self.observe)
         except Exception as error:  # noqa: BLE001  every failure must reach its callers
             self._rolled_back()
+            if is_full(error) and self._make_room():
+                return self._commit(group)
             if len(group) == 1:
-                return [(group[0], error)]
+                return [(group[0], FULL if is_full(error) else error)]
         # One bad job must not fail its neighbours: each alone, in the same order.
         return [answer for job in group for answer in self._commit([job])]
+
+    def _is_full(self) -> bool:
+        return self._ballast.full or (
+            self._limit is not None and _used(self._connection) >= self._limit
+        )
+
+    def _make_room(self) -> bool:
+        """Whether it is worth another try: not if the log's own limit was reached."""
+        if self._limit is not None and _used(self._connection) >= self._limit:
+            return False
+        return self._ballast.give_up()
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """The pages that hold something."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(pages) - int(free)
 
 
 def _transact(
@@ -136,7 +184,8 @@ def _resolve(answers: list[tuple[Job[Any, Any], Any]]) -> None:
         if job.future.done():
             continue  # the caller went away
         if isinstance(answer, sqlite3.Error):
-            job.future.set_exception(LogError(f"The log cannot be written: {answer}."))
+            kind = LogDamaged if is_damage(answer) else LogError
+            job.future.set_exception(kind(f"The log cannot be written: {answer}."))
         elif isinstance(answer, BaseException):
             job.future.set_exception(answer)
         else:

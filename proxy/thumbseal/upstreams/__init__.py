@@ -5,14 +5,14 @@ for each what became of it. It may be asked to deliver the same change again at 
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from thumbseal.conversation import Conversation
 from thumbseal.errors import ThumbsealError
 from thumbseal.events import Event
-from thumbseal.ids import MessageId
+from thumbseal.ids import MessageId, ThreadId
 
 
 class Change(Struct, frozen=True):
@@ -101,4 +101,16 @@ class Upstream(Protocol):
 
         Raises:
             UpstreamDown: nothing can be said of any of them.
+        """
+
+
+@runtime_checkable
+class Erasing(Protocol):
+    """An upstream that can erase."""
+
+    async def erase(self, thread: ThreadId) -> None:
+        """Erase a thread with all that belongs to it; one that is not there is erased.
+
+        Raises:
+            UpstreamDown: it may still be there.
         """

@@ -1,6 +1,7 @@
 """One HTTP call to an upstream, with what can go wrong told apart. Answers are untrusted."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,12 +37,14 @@ class Answer(Struct, frozen=True):
 async def call(
     client: httpx2.AsyncClient,
     request: httpx2.Request,
+    answers: Collection[int] = (),
     *,
     deadline: float = DEADLINE,
     wants_body: bool = True,
 ) -> Answer:
     """The answer to a request, its body read up to 1 MiB, all within ``deadline`` seconds however
-    slowly it trickles. Where nobody wants the body, the status is the answer.
+    slowly it trickles. ``answers`` are further statuses that say something of this request. Where
+    nobody wants the body, the status is the answer.
 
     Raises:
         UpstreamDown: no answer, an endless one, a redirect, 408, 425, 429, 5xx, 410, or a status
@@ -60,7 +63,7 @@ async def call(
     status = answer.status_code
     if status == GONE:
         raise UpstreamDown(f"status {status}: the receiver wants nothing more", gone=True)
-    if status in UNWANTED:
+    if status in UNWANTED and status not in answers:
         raise UpstreamDown(f"status {status}: check its URL and key", refused=True)
     if status in (408, 425, 429) or (not 200 <= status < 300 and not 400 <= status < 500):
         # A date is meant by the upstream's own clock, which need not be ours.

@@ -15,8 +15,8 @@ from msgspec import Struct, structs
 
 from thumbseal import settings
 from thumbseal.events import Feedback, ThreadChange
-from thumbseal.ids import MessageId
-from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown
+from thumbseal.ids import MessageId, ThreadId
+from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown, lunary_erasure
 from thumbseal.upstreams.calls import Answer, call
 from thumbseal.upstreams.pace import Pace
 from thumbseal.upstreams.projection import (
@@ -185,6 +185,11 @@ class LunaryUpstream:
         for (number, wire), result in zip(owned, results, strict=True):
             told[number].append((wire, result))
         return told
+
+    async def erase(self, thread: ThreadId) -> None:
+        await self._pace.take_turn()
+        run = ThreadId(self._name(thread))
+        await lunary_erasure.erase(self._client, self._url, self._headers, run)
 
     async def _ingest(self, events: list[dict[str, Any]]) -> list[Result]:
         bodies = [msgspec.Raw(msgspec.json.encode(event)) for event in events]

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thumbseal import __version__, settings
-from thumbseal.errors import LogError, RequestError, Unavailable
+from thumbseal import __version__, retention, settings
+from thumbseal.errors import LogError, LogFull, RequestError, StorageFull, Unavailable
 from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
@@ -73,7 +73,8 @@ async def open_app(
         LogError: the log cannot be opened.
         SettingsError: an upstream's secret is not one.
     """
-    log = await SqliteLog.open(configured.server.log_path)
+    server = configured.server
+    log = await SqliteLog.open(server.log_path, server.log_max_mib)
     try:
         service = Service(
             lambda settings: build(
@@ -142,6 +143,7 @@ async def _forwarding(
 ) -> AsyncIterator[None]:
     """The forwarders at work; at the end what is under way is settled, if that takes no longer
     than a few seconds. What is cut off then is sent again after the next start."""
+    log.redact({name: site.redaction() for name, site in configured.sites.items()})
     async with AsyncExitStack() as stack:
         forwarders = [
             Forwarder(
@@ -154,16 +156,18 @@ async def _forwarding(
             for upstream in site.upstreams
         ]
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in forwarders]
+        expiring = asyncio.create_task(retention.run(log, retention.rules(configured), clock))
         try:
             yield
         finally:
+            expiring.cancel()
             for each in forwarders:
                 each.stop()
             if tasks:
                 await asyncio.wait(tasks, timeout=FINISH)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(expiring, *tasks, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -201,12 +205,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    _logger.error(
-        "log_failed",
-        error=str(error),
-        remedy="Look at the disk of server.log, and its permissions.",
-    )
-    refusal = Unavailable("The server cannot store events at the moment. Send them again later.")
+    remedy = "Look at the disk of server.log, and at its permissions."
+    _logger.error("log_failed", error=str(error), remedy=remedy)
+    text = "The server cannot store events at the moment. Send them again later."
+    refusal = StorageFull(text) if isinstance(error, LogFull) else Unavailable(text)
     response = await _refuse(request, refusal)
     response.headers["Retry-After"] = RETRY_AFTER
     return response

@@ -23,7 +23,6 @@ from thumbseal.log import Draft, Log, Verdict
 from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
 from thumbseal.web.judging import Authority, barred, judge
-from thumbseal.web.opening import Entered
 from thumbseal.web.passes import check_pass
 from thumbseal.web.sites import ServedSite, Sites
 
@@ -193,8 +192,7 @@ class Ingest:
         barriers = self._log.barriers
         if envelope.token is None:
             return Authority(site, None, barriers, backend, now, envelope.sent_at)
-        claims = opening.read_live(site, envelope.token, barriers, now)
-        entered = Entered(claims, opening.renewal(claims, now))
+        entered = opening.speak(site, envelope.token, barriers, now)
         return Authority(site, entered, barriers, backend, now, envelope.sent_at)
 
     def _entered(
@@ -259,7 +257,7 @@ def _answer(
     read: list[StateOf | Unreadable] | UnsetType,
 ) -> RecordedAnswer:
     site, entered, now = authority.site, authority.entered, authority.now
-    if entered is None:
+    if entered is None or entered.ended:
         return RecordedAnswer(results, [], read=read)
     named = (ref for entry in entries if not isinstance(entry, Verdict) for ref in refs_in(entry))
     refs = dict.fromkeys([*envelope.refs, *named])

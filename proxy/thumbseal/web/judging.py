@@ -32,6 +32,11 @@ class Authority(Struct, frozen=True):
         """Whether the page does not know yet in which thread it speaks."""
         return self.entered is not None and self.entered.moved
 
+    @property
+    def gone(self) -> bool:
+        """Whether the page speaks in a thread that was erased or closed."""
+        return self.entered is not None and self.entered.gone
+
     def source(self, thread: ThreadId) -> Source:
         """Who speaks in this thread. What an app signed for one thread counts in that one only."""
         if self.backend:
@@ -56,7 +61,7 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
     """The event with ids in the place of its tokens, ready to be stored.
 
     Raises:
-        BadEvent: ``token_invalid``, ``token_missing`` or ``role_refused``.
+        BadEvent: ``token_invalid``, ``token_missing``, ``role_refused`` or ``gone``.
         Moved: the page must have the new thread's token first.
     """
     at = events.corrected(entry.at, authority.sent_at, authority.received_at)
@@ -65,6 +70,8 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
     thread = authority.thread
     if thread is None:
         raise BadEvent("token_missing", "token")
+    if authority.gone:
+        raise BadEvent("gone", "token")
     if authority.moved:
         raise Moved
     if isinstance(entry, Message):
@@ -75,6 +82,8 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
 
 def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
     """A vote needs no thread token: the message's own says of what and by whom it is."""
+    if authority.gone and events.is_ref(entry.message):
+        raise BadEvent("gone", "message")
     if authority.moved and events.is_ref(entry.message):
         raise Moved
     claims = _read(entry.message, "message", authority)
@@ -111,6 +120,8 @@ def _read(token: str, field: str, authority: Authority) -> MessageClaims:
         claims = site.tokens.read_message(token, authority.now)
     except TokenError:
         raise BadEvent("token_invalid", field) from None
+    if authority.barriers.closed(site.name, claims.thread):
+        raise BadEvent("gone", field)
     if barred(site, claims, authority.barriers):
         raise BadEvent("token_invalid", field)
     return claims

@@ -46,11 +46,18 @@ class Blank(Struct, frozen=True):
 
 class Entered(Struct, frozen=True):
     """A thread that a request speaks in; ``fresh`` is what the page's next token is to say, None
-    while the one it has will do. ``moved``: it is not the thread that the page's token named."""
+    while the one it has will do. ``moved``: it is not the thread that the page's token named.
+    ``gone``: that one was erased or closed, so what was meant for it is not recorded anywhere."""
 
     claims: ThreadClaims
     fresh: ThreadClaims | None
     moved: bool = False
+    gone: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the page has no thread to go on with."""
+        return self.gone and not self.moved
 
 
 def open_thread(
@@ -93,6 +100,27 @@ def read_live(site: ServedSite, token: str, barriers: Barriers, now: float) -> T
     return claims
 
 
+def speak(site: ServedSite, token: str, barriers: Barriers, now: float) -> Entered:
+    """The thread of a token that may record, or may not because its thread is gone.
+
+    Raises:
+        Unauthorized: the token is not good now, or what it stands on was revoked.
+    """
+    if is_gone(site, token, barriers):
+        return Entered(site.tokens.read_expired_thread(token), None, gone=True)
+    claims = read_live(site, token, barriers, now)
+    return Entered(claims, renewal(claims, now))
+
+
+def is_gone(site: ServedSite, token: str, barriers: Barriers) -> bool:
+    """Whether a token, live or not, is one of a thread that was erased or closed."""
+    try:
+        claims = site.tokens.read_expired_thread(token)
+    except TokenError:
+        return False
+    return barriers.closed(site.name, claims.thread)
+
+
 def enter(site: ServedSite, entrance: Entrance, barriers: Barriers, now: float) -> Entered:
     """A page's thread, whatever has become of its tokens.
 
@@ -101,7 +129,8 @@ def enter(site: ServedSite, entrance: Entrance, barriers: Barriers, now: float) 
     """
     named = Opening(entrance.site, id=entrance.id)
     ways = [structs.replace(named, from_=entrance.from_), named]
-    if entrance.thread:
+    gone = entrance.thread is not None and is_gone(site, entrance.thread, barriers)
+    if entrance.thread and not gone:
         with suppress(Unauthorized):
             claims = read_live(site, entrance.thread, barriers, now)
             return Entered(claims, renewal(claims, now))
@@ -109,7 +138,7 @@ def enter(site: ServedSite, entrance: Entrance, barriers: Barriers, now: float) 
     for way in ways:
         with suppress(Unauthorized):
             claims = open_thread(site, way, barriers, now, backend=False)
-            return Entered(claims, claims, moved=way.thread is None)
+            return Entered(claims, claims, moved=way.thread is None, gone=gone)
     raise Unauthorized
 
 

@@ -1,0 +1,203 @@
+"""Opening a SQLite log: one server at a time, a file that is a log, of a version we know.
+
+A log grows by steps: a new one takes them all, an older one those it lacks, in one transaction.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from thumbseal.errors import LogBusy, LogError
+from thumbseal.log import salvage
+from thumbseal.log.salvage import Salvaged
+
+STEPS: Final = ("schema.sql", "schema-2.sql")
+SCHEMA_VERSION: Final = len(STEPS)
+FARTHEST_VERSION: Final = 9_999  # past it no Thumbseal will ever be: it is damage
+APPLICATION_ID: Final = 0x54425331  # "TBS1": so that `file` and we know a log when we see one
+PAGE: Final = 4_096  # bytes
+BUSY_MS: Final = 5_000
+WAL_LIMIT: Final = 16 * 1024 * 1024
+# Up to this size a log is looked through at every start: 0.2 s, where 900 MB took 2.4 s.
+CHECKED: Final = 64 * 1024 * 1024
+DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as every user of a log needs it; the file is made if it is not there."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync stops at the drive's cache
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased leaves no bytes behind
+    return connection
+
+
+def own(path: Path) -> sqlite3.Connection:
+    """A lock for as long as this process lives: SQLite's own, so it holds wherever SQLite does.
+
+    Raises:
+        LogBusy: another server has it.
+    """
+    owner = sqlite3.connect(
+        owner_path(path), timeout=0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        owner.execute("PRAGMA locking_mode = EXCLUSIVE")
+        owner.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        owner.close()
+        raise LogBusy(
+            f"Another Thumbseal server has the log {path}. Stop it, or give this one a log of its "
+            "own (server.log)."
+        ) from error
+    return owner
+
+
+def owner_path(path: Path) -> Path:
+    """The file that says which process has the log; it outlives the server, and is empty."""
+    return path.with_name(f"{path.name}.owner")
+
+
+def make_ready(path: Path, *, known: bool) -> Salvaged | None:
+    """Make the file at ``path`` a sound log of our version, and say what was salvaged if it was
+    damaged. ``known`` says that a log was there before.
+
+    Raises:
+        LogError: the file is not a log, or is newer than this program.
+    """
+    salvage.finish(path)
+    try:
+        if salvage.is_cut_off(path):
+            raise sqlite3.DatabaseError("its beginning is missing")
+        path.touch(mode=0o600)  # what people say is for the server's user alone
+        with closing(connect(path)) as connection:
+            _prepare(connection, path)
+            _check_schema(connection)
+            _check(connection, path)
+    except sqlite3.DatabaseError as error:
+        if not (is_damage(error) or _is_strange(path, error)):
+            raise
+        if not (known or salvage.has_marks(path)):
+            raise LogError(f"{path} is not a database. Choose another path for the log.") from error
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+            _step(fresh, 0)
+            salvaged = salvage.mend(path, fresh)
+    else:
+        return None
+    return salvaged
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a log that a server may have open, for a command.
+
+    Raises:
+        LogError: there is no log, it is not one, of another version, or damaged.
+    """
+    if not path.exists():
+        raise LogError(f"There is no log at {path} yet: no server has run with these settings.")
+    try:
+        with closing(connect(path)) as connection:
+            version = _version(connection, path)
+            if version < SCHEMA_VERSION:
+                raise LogError(
+                    f"The log {path} is of an older Thumbseal (schema {version}, this one has "
+                    f"{SCHEMA_VERSION}). `thumbseal serve` upgrades it."
+                )
+            yield connection
+    except sqlite3.Error as error:
+        raise LogError(explain(path, error)) from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is not what SQLite wrote."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # Without a code it is ours: see `_check`.
+    return code is None or code & 0xFF in DAMAGE
+
+
+def _is_strange(path: Path, error: sqlite3.Error) -> bool:
+    """Whether an error while a log is opened comes from a header that nobody wrote so."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    readonly = code & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK)
+    return readonly or code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR_SHORT_READ)
+
+
+def explain(path: Path, error: sqlite3.Error) -> str:
+    """What an operator reads of an error, and what to do."""
+    if is_damage(error):
+        return (
+            f"The log {path} is damaged: {error}. Restart the server: it puts the file aside and "
+            "goes on with what can be read."
+        )
+    return f"The log {path} cannot be used: {error}."
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables or version:
+        version = _version(connection, path)
+    if version < SCHEMA_VERSION:
+        _step(connection, version)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID and not salvage.has_marks(path):
+        raise LogError(f"{path} is a database, but not a log of Thumbseal. Choose another path.")
+    if application != APPLICATION_ID or version > FARTHEST_VERSION:
+        raise sqlite3.DatabaseError("its header is not ours")
+    if version > SCHEMA_VERSION:
+        raise LogError(
+            f"The log {path} was written by a newer Thumbseal (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}). Run that version or a newer one."
+        )
+    return int(version)
+
+
+def _step(connection: sqlite3.Connection, version: int) -> None:
+    """Take the steps that a log of this version lacks; all of them or none."""
+    folder = files("thumbseal.log")
+    steps = "".join(folder.joinpath(name).read_text("utf-8") for name in STEPS[version:])
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION};"
+            f" PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
+        )
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises `sqlite3.DatabaseError` for a file that is damaged, as far as it is looked at."""
+    if path.stat().st_size > CHECKED and not salvage.is_suspect(path):
+        return
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
+    salvage.clear(path)
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        _step(fresh, 0)
+        names = "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+        if connection.execute(names).fetchall() != fresh.execute(names).fetchall():
+            raise sqlite3.DatabaseError("its tables are not ours")
+
+
+def _text(raw: bytes) -> str:
+    """Text as it lies on the disk: damaged bytes must spoil their own row alone."""
+    return raw.decode("utf-8", "surrogateescape")

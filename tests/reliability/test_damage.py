@@ -1,0 +1,298 @@
+"""A damaged log: put aside and never deleted, what can be read goes on, and nothing is made up."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from tests.reliability.conftest import Report
+from thumbseal.errors import LogError
+from thumbseal.events import Custom, Event, Message
+from thumbseal.ids import ActorId, ThreadId, new_id
+from thumbseal.log import Draft, Settled, opening, salvage
+from thumbseal.log.claims import DAMAGED
+from thumbseal.log.sqlite import SqliteLog
+
+NOW: Final = 1_790_000_000_000
+ME: Final = ActorId(new_id(NOW))
+THREADS: Final = [ThreadId(new_id(NOW)) for _ in range(20)]
+EVENTS: Final = 30  # in each thread
+TRIALS: Final = 33
+HOOK: Final = "support/hook"
+VERSION: Final = range(60, 64)  # where the header has the schema's version
+
+Known = dict[ThreadId, list[Event]]
+Harm = Callable[[Path, Random], None]
+
+
+def draft(thread: ThreadId, text: str) -> Draft:
+    entry = Message(id=new_id(NOW), at=NOW, message=new_id(NOW), role="user", content=text)
+    return Draft(thread, "ann", "browser", ME, NOW, entry)
+
+
+async def fill(path: Path) -> Known:
+    """A log with a few hundred events, half of them delivered, some in its journal only."""
+    log = await SqliteLog.open(path)
+    for number in range(EVENTS):
+        drafts = [draft(thread, f"{number} " * 60) for thread in THREADS]
+        await log.append("support", drafts, NOW)
+    claim = await log.claim(HOOK, "support", NOW, 300, {})
+    await log.settle(claim, [Settled(due.stored.thread_no) for due in claim.due], NOW)
+    known = {each.thread: each.events for each in await log.recent("support", 100)}
+    lay_down(path, path.with_name("kept"))  # as a kill would leave it
+    await log.close()
+    lay_down(path.with_name("kept"), path)
+    return known
+
+
+def lay_down(origin: Path, path: Path) -> None:
+    """The files of a log under another name."""
+    for part in ("", "-wal", ".owner"):
+        Path(f"{path}{part}").write_bytes(Path(f"{origin}{part}").read_bytes())
+
+
+def checkpoint(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def flip(path: Path, random: Random, low: int = 0, high: int | None = None) -> None:
+    """A few bytes of the file are others."""
+    data = bytearray(path.read_bytes())
+    places = [place for place in range(low, high or len(data)) if place not in VERSION]
+    for place in random.sample(places, random.randint(1, 8)):
+        data[place] ^= random.randint(1, 255)
+    path.write_bytes(data)
+
+
+def flip_header(path: Path, random: Random) -> None:
+    flip(path, random, high=salvage.HEADER)
+
+
+def flip_structure(path: Path, random: Random) -> None:
+    """The first bytes of some pages, where SQLite keeps what leads to the rows."""
+    data = path.read_bytes()
+    for page in random.sample(range(len(data) // opening.PAGE), 3):
+        flip(path, random, page * opening.PAGE, page * opening.PAGE + 64)
+
+
+def flip_journal(path: Path, random: Random) -> None:
+    flip(path.with_name(f"{path.name}-wal"), random)
+
+
+def blank_page(path: Path, random: Random) -> None:
+    data = bytearray(path.read_bytes())
+    start = random.randrange(len(data) // opening.PAGE) * opening.PAGE
+    data[start : start + opening.PAGE] = bytes(opening.PAGE)
+    path.write_bytes(data)
+
+
+def blank_beginning(path: Path, random: Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(bytes(opening.PAGE) + data[opening.PAGE :])
+
+
+def cut(path: Path, random: Random) -> None:
+    os.truncate(path, random.randrange(path.stat().st_size))
+
+
+def empty(path: Path, random: Random) -> None:
+    os.truncate(path, 0)
+
+
+def lose_journal(path: Path, random: Random) -> None:
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+HARMS: Final[list[Harm]] = [
+    flip,
+    flip_header,
+    flip_structure,
+    flip_structure,
+    flip_journal,
+    blank_page,
+    blank_page,
+    blank_beginning,
+    cut,
+    empty,
+    lose_journal,
+]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Known]:
+    path = tmp_path_factory.mktemp("filled") / "log.db"
+    return path, asyncio.run(fill(path))
+
+
+def test_damage(filled: tuple[Path, Known], tmp_path: Path, seed: int, report: Report) -> None:
+    """Whatever is wrong with the files, the log opens, is sound, takes new events, says of each
+    event whether it can be read, and the damaged file lies beside it."""
+    random = Random(seed)
+    figures = {"test": "damage", "seed": seed, "trials": 0, "put_aside": 0, "kept": 0, "named": 0}
+    try:
+        for trial in range(TRIALS):
+            folder = tmp_path / str(trial)
+            folder.mkdir()
+            harm = HARMS[trial % len(HARMS)]
+            kept, named, aside = asyncio.run(_try(folder, filled, harm, random))
+            figures["trials"] += 1  # type: ignore[operator]
+            figures["put_aside"] += aside  # type: ignore[operator]
+            figures["kept"] += kept  # type: ignore[operator]
+            figures["named"] += named  # type: ignore[operator]
+    finally:
+        report(figures)
+    assert figures["put_aside"] > TRIALS / 4  # type: ignore[operator]
+    assert figures["kept"] > TRIALS * len(THREADS) * EVENTS / 3  # type: ignore[operator]
+
+
+async def _try(
+    folder: Path, filled: tuple[Path, Known], harm: Harm, random: Random
+) -> tuple[int, int, int]:
+    origin, known = filled
+    path = folder / "log.db"
+    lay_down(origin, path)
+    if random.random() < 0.5 and harm not in (flip_journal, lose_journal, empty):
+        checkpoint(path)
+    harm(path, random)
+    journal = path.with_name(f"{path.name}-wal")
+    pages = journal.stat().st_size // opening.PAGE if journal.exists() else 0
+    before = path.read_bytes()
+    log = await SqliteLog.open(path)
+    try:
+        kept, named = _compare(known, [await log.read("support", thread) for thread in THREADS])
+        claim = await log.claim(HOOK, "support", NOW, 10, {})
+        (verdict,) = await log.append("support", [draft(THREADS[0], "after")], NOW)
+        assert verdict.status == "accepted"
+        stored = await log.read("support", THREADS[0])
+        assert stored is not None
+        assert stored.events[-1].seq > max(
+            claim.since, *(each.seq for each in stored.events[:-1]), 0
+        )
+    finally:
+        await log.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    put_aside = salvage.quarantined(path)
+    for each in put_aside:
+        check_unchanged(each, before, pages)
+    return kept, named, len(put_aside)
+
+
+def check_unchanged(aside: Path, before: bytes, journalled: int) -> None:
+    """Nothing was done to a damaged file but what SQLite does with its journal at each close."""
+    after = aside.read_bytes()
+    if len(after) == len(before):
+        starts = range(opening.PAGE, len(before), opening.PAGE)
+        changed = sum(
+            after[at : at + opening.PAGE] != before[at : at + opening.PAGE] for at in starts
+        )
+        assert changed <= journalled
+    else:
+        assert len(after) > len(before) or not after
+
+
+def _compare(known: Known, found: list[object]) -> tuple[int, int]:
+    kept = named = 0
+    for stored in found:
+        if stored is None:
+            continue
+        owed = {event.seq: event for event in known[stored.thread]}  # type: ignore[attr-defined]
+        for event in stored.events:  # type: ignore[attr-defined]
+            if isinstance(event.entry, Custom):
+                assert event.entry.name == DAMAGED
+                named += 1
+            else:
+                kept += event == owed.get(event.seq)
+    return kept, named
+
+
+class Crash(Exception):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_a_salvage_that_is_cut_off_is_finished(
+    filled: tuple[Path, Known], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    """A crash between any two deeds of putting a log aside loses nothing of what was saved."""
+    origin, _ = filled
+    path = tmp_path / "log.db"
+    lay_down(origin, path)
+    checkpoint(path)
+    blank_beginning(path, Random(1))
+    damaged = path.read_bytes()
+    calls = 0
+
+    def rename(*names: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > renames:
+            raise Crash
+        os.replace(*names)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(Crash):
+        asyncio.run(_count(path))
+    monkeypatch.undo()
+    assert asyncio.run(_count(path)) == len(THREADS) * EVENTS
+    (aside,) = salvage.quarantined(path)
+    assert aside.read_bytes() == damaged
+
+
+async def _count(path: Path) -> int:
+    log = await SqliteLog.open(path)
+    try:
+        return (await log.counts(HOOK, "support")).accepted
+    finally:
+        await log.close()
+
+
+def test_damage_under_a_running_server_is_mended(
+    filled: tuple[Path, Known], tmp_path: Path
+) -> None:
+    """Whoever meets the damage gets an error; soon after the log works, without a restart."""
+    asyncio.run(_mended(filled, tmp_path / "log.db"))
+
+
+async def _mended(filled: tuple[Path, Known], path: Path) -> None:
+    log = await SqliteLog.open(path)
+    known = await _fill_open(log)
+    harm_open(path)
+    with pytest.raises(LogError, match="cannot be read"):
+        await asyncio.gather(*(log.read("support", thread) for thread in known))
+    async with asyncio.timeout(20):
+        assert log._mending is not None
+        await log._mending
+    (verdict,) = await log.append("support", [draft(THREADS[0], "after")], NOW)
+    assert verdict.status == "accepted"
+    await _fill_open(log)
+    harm_open(path)
+    with pytest.raises(LogError, match="cannot be read"):
+        await asyncio.gather(*(log.read("support", thread) for thread in known))
+    await log._mending
+    await log.close()
+    assert len(salvage.quarantined(path)) == 1  # so soon again: it is the disk, and no loop
+    await _count(path)
+    assert len(salvage.quarantined(path)) == 2
+
+
+def harm_open(path: Path) -> None:
+    """Damage some pages behind the server's back, the upper ones of its tables among them."""
+    checkpoint(path)
+    with path.open("r+b") as file:
+        file.seek(opening.PAGE)
+        file.write(os.urandom(20 * opening.PAGE))
+
+
+async def _fill_open(log: SqliteLog) -> list[ThreadId]:
+    for number in range(EVENTS):
+        drafts = [draft(thread, f"{number} " * 60) for thread in THREADS]
+        await log.append("support", drafts, NOW)
+    return THREADS
