@@ -271,7 +271,6 @@ BODIES: Final[dict[str, tuple[bytes, msgspec.json.Decoder[Any]]]] = {
     "fewer than none wanted": (b'{"sent_at":1,"events":[],"want":-1}', events.ENVELOPE),
     "a token too long": (b'{"sent_at":1,"events":[],"token":"%s"}' % (b"x" * 513), events.ENVELOPE),
     "an unknown field": (b'{"sent_at":1,"events":[],"site":"x"}', events.ENVELOPE),
-    "no site": (b"{}", events.OPENING),
     "an empty site": (b'{"site":""}', events.OPENING),
     "an empty id": (b'{"site":"s","id":""}', events.OPENING),
     "an id too long": (b'{"site":"s","id":"%s"}' % (b"x" * 129), events.OPENING),

@@ -49,6 +49,12 @@ def test_opening_signs_and_stores_nothing(proxy: Proxy) -> None:
     assert rows(proxy, "SELECT * FROM threads") == []
 
 
+def test_several_sites_are_told_apart_by_name(proxy: Proxy) -> None:
+    """Where a server has more than one site, a page that names none is asked for it."""
+    answer = proxy.post("/v1/threads", {})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "site_unknown")
+
+
 @pytest.mark.parametrize("want", [0, 1, 32])
 def test_a_page_gets_as_many_blanks_as_it_wants(proxy: Proxy, want: int) -> None:
     """``want`` is how many blanks come back, when opening and when recording."""
