@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import pytest
+
 from tests.doubles.lunary import (
     PROJECT,
     Answer,
@@ -23,6 +25,7 @@ from tests.doubles.serving import serve
 from tests.lunary_desk import Impatient
 from tests.reliability.conftest import Report
 from tests.reliability.field import Field, Said, numbered, open_field
+from thumbseal import forwarder
 from thumbseal.conversation import Conversation, fold
 from thumbseal.events import AnyEntry, Custom, Feedback, Message, Opinion
 from thumbseal.forwarder import Forwarder
@@ -37,9 +40,11 @@ LOST: Final = 0.10  # of the answers, after the request was applied
 REFUSED: Final = 0.05  # of the requests
 POISONED: Final = 0.05  # of the events: Lunary can never hold them
 RATIO: Final = 1.3  # requests, to those of a run without faults
+DECK: Final = 20  # requests in which the shares are kept
+CLAIM: Final = 200  # events; small enough for a number of requests of which 10 % mean something
 BATCH: Final = 100
 DAY: Final = 86_400.0
-LIVES: Final = (10, 15)  # steps of a forwarder before it is killed, between two restarts of Lunary
+LIVES: Final = (30, 40)  # steps of a forwarder before it is killed, between two restarts of Lunary
 
 
 class Story:
@@ -53,7 +58,11 @@ class Story:
         self._asked = False
 
     def tell(self) -> Iterator[Said]:
-        for _ in range(EVENTS):
+        # A thread whose own start is refused is another story (tests/test_lunary_troubles.py).
+        self._asked = True
+        first = Message(id="_", at=0, message=next(self._ids), role="user", content="Hello.")
+        yield self.thread, first
+        for _ in range(EVENTS - 1):
             yield self.thread, self._event()
 
     def _event(self) -> AnyEntry:
@@ -78,21 +87,28 @@ class Story:
 
 
 class Moods:
-    """The faults of a Lunary, drawn anew for each request."""
+    """The faults of a Lunary: as many of twenty requests as the shares say, in any order."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self._deck: list[str] = []
         self.lost = self.refused = 0
 
     def __call__(self, received: Received) -> Fault | None:
-        drawn = self._random.random()
-        if drawn < LOST:
-            self.lost += 1
-            return Cut(applied=True, half=self._random.random() < 0.5)
-        if drawn < LOST + REFUSED:
-            self.refused += 1
-            return Instead(Answer(self._random.choice([500, 502, 503, 504])))
-        return None
+        if not self._deck:
+            lost, refused = round(LOST * DECK), round(REFUSED * DECK)
+            self._deck = ["lost"] * lost + ["refused"] * refused
+            self._deck += [""] * (DECK - len(self._deck))
+            self._random.shuffle(self._deck)
+        match self._deck.pop():
+            case "lost":
+                self.lost += 1
+                return Cut(applied=True, half=self._random.random() < 0.5)
+            case "refused":
+                self.refused += 1
+                return Instead(Answer(self._random.choice([500, 502, 503, 504])))
+            case _:
+                return None
 
 
 def make_double() -> LunaryDouble:
@@ -103,9 +119,10 @@ def adapter(field: Field, url: str) -> LunaryUpstream:
     return LunaryUpstream(Lunary("x", Secret(PROJECT.private_key), url), field.client, field.pace())
 
 
-def test_faults(tmp_path: Path, seed: int, report: Report) -> None:
+def test_faults(tmp_path: Path, seed: int, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand threads through lost answers, refusals and restarts: the rows of each are byte
     for byte those of a Lunary that was told the fold at once, and few requests were in vain."""
+    monkeypatch.setattr(forwarder, "CLAIM", CLAIM)
     figures: dict[str, Any] = {"test": "upstream_faults", "seed": seed}
     began = time.monotonic()
     try:
@@ -170,11 +187,11 @@ async def deliver_with_restarts(field: Field, double: LunaryDouble) -> None:
         assert (await field.check_conservation()).pending > 0
 
 
-async def kill(forwarder: Forwarder, double: LunaryDouble) -> None:
+async def kill(victim: Forwarder, double: LunaryDouble) -> None:
     """End a forwarder while Lunary is at work for it."""
     seen = len(double.journal)
     arrived = double.until(lambda: len(double.journal) > seen)
-    task = asyncio.create_task(forwarder.step())
+    task = asyncio.create_task(victim.step())
     waiting: list[asyncio.Future[Any]] = [asyncio.wrap_future(arrived), task]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     task.cancel()

@@ -93,8 +93,8 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that goes on for a moment after the first signal, unready, and stops at the second
-    one at once."""
+    """Uvicorn that goes on for a moment after SIGTERM, unready, and stops at a second one or at
+    Ctrl-C without that moment."""
 
     def __init__(self) -> None:
         self.leaving = False
@@ -112,7 +112,7 @@ class _Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.leaving:
+        if self.leaving or sig == signal.SIGINT:  # somebody in a hurry, or at a terminal
             super().handle_exit(sig, frame)
         self.leaving = True
         self._loop.call_soon_threadsafe(self._loop.call_later, GRACE, self._stop)
