@@ -133,7 +133,7 @@ class Beside:
     def _oldest_pending(self, upstream: str, site: str) -> int | None:
         cursor = read_cursor(self._connection, upstream)
         return self._one(
-            "SELECT received_at FROM events JOIN threads USING (thread_no)"
+            "SELECT received_at FROM events CROSS JOIN threads USING (thread_no)"
             " WHERE seq > ? AND site = ? ORDER BY seq LIMIT 1",
             cursor,
             site,
