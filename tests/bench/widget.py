@@ -4,12 +4,14 @@ A measurement, not a test: 1,000 elements created and laid out (to be ≤ 100 ms
 insertions watched by the thumbs and by capture (to be without a task over 50 ms).
 """
 
+import logging
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from tests.browser import chromium
@@ -56,6 +58,8 @@ _STREAM: Final = """async (count) => {
 
 
 def main() -> None:
+    # The proxy runs in this process: a line for each request would stand between the figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with (
         tempfile.TemporaryDirectory() as folder,
         hosted(Path(folder)) as site,
