@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumbseal import events
+from thumbseal import bodies, events
+from thumbseal.bodies import MAX_ASKED, MAX_WANT
 from thumbseal.errors import BadRequest
 from thumbseal.events import (
     DAY_MS,
-    MAX_ASKED,
     MAX_COMMENT,
     MAX_CONTENT,
     MAX_DEPTH,
@@ -23,7 +23,6 @@ from thumbseal.events import (
     MAX_SCORE,
     MAX_TAG,
     MAX_TAGS,
-    MAX_WANT,
     OLDEST_MS,
     BadEvent,
 )
@@ -259,26 +258,26 @@ def test_an_events_time_is_told_by_our_clock(
 
 
 BODIES: Final[dict[str, tuple[bytes, msgspec.json.Decoder[Any]]]] = {
-    "nothing": (b"", events.ENVELOPE),
-    "not UTF-8": (b'{"sent_at":1,"events":[],"token":"\xff"}', events.ENVELOPE),
-    "a mark of byte order": (b'\xef\xbb\xbf{"sent_at":1,"events":[]}', events.ENVELOPE),
-    "two values": (b'{"sent_at":1,"events":[]}{}', events.ENVELOPE),
-    "a bomb": (b"[" * 60_000, events.ENVELOPE),
-    "a bomb inside": (b'{"sent_at":1,"events":' + b"[" * 60_000, events.ENVELOPE),
-    "no events": (b'{"sent_at":1}', events.ENVELOPE),
-    "no time": (b'{"events":[]}', events.ENVELOPE),
-    "too many wanted": (b'{"sent_at":1,"events":[],"want":%d}' % (MAX_WANT + 1), events.ENVELOPE),
-    "fewer than none wanted": (b'{"sent_at":1,"events":[],"want":-1}', events.ENVELOPE),
-    "a token too long": (b'{"sent_at":1,"events":[],"token":"%s"}' % (b"x" * 513), events.ENVELOPE),
-    "an unknown field": (b'{"sent_at":1,"events":[],"site":"x"}', events.ENVELOPE),
-    "an empty site": (b'{"site":""}', events.OPENING),
-    "an empty id": (b'{"site":"s","id":""}', events.OPENING),
-    "an id too long": (b'{"site":"s","id":"%s"}' % (b"x" * 129), events.OPENING),
-    "a lone surrogate": (rb'{"site":"s","id":"\ud800"}', events.OPENING),
-    "an unknown policy": (b'{"site":"s","policy":{}}', events.OPENING),
-    "no messages": (b"{}", events.QUESTION),
-    "too many": (json.dumps({"messages": [""] * (MAX_ASKED + 1)}).encode(), events.QUESTION),
-    "a number": (b'{"messages":[1]}', events.QUESTION),
+    "nothing": (b"", bodies.ENVELOPE),
+    "not UTF-8": (b'{"sent_at":1,"events":[],"token":"\xff"}', bodies.ENVELOPE),
+    "a mark of byte order": (b'\xef\xbb\xbf{"sent_at":1,"events":[]}', bodies.ENVELOPE),
+    "two values": (b'{"sent_at":1,"events":[]}{}', bodies.ENVELOPE),
+    "a bomb": (b"[" * 60_000, bodies.ENVELOPE),
+    "a bomb inside": (b'{"sent_at":1,"events":' + b"[" * 60_000, bodies.ENVELOPE),
+    "no events": (b'{"sent_at":1}', bodies.ENVELOPE),
+    "no time": (b'{"events":[]}', bodies.ENVELOPE),
+    "too many wanted": (b'{"sent_at":1,"events":[],"want":%d}' % (MAX_WANT + 1), bodies.ENVELOPE),
+    "fewer than none wanted": (b'{"sent_at":1,"events":[],"want":-1}', bodies.ENVELOPE),
+    "a token too long": (b'{"sent_at":1,"events":[],"token":"%s"}' % (b"x" * 513), bodies.ENVELOPE),
+    "an unknown field": (b'{"sent_at":1,"events":[],"site":"x"}', bodies.ENVELOPE),
+    "an empty site": (b'{"site":""}', bodies.OPENING),
+    "an empty id": (b'{"site":"s","id":""}', bodies.OPENING),
+    "an id too long": (b'{"site":"s","id":"%s"}' % (b"x" * 129), bodies.OPENING),
+    "a lone surrogate": (rb'{"site":"s","id":"\ud800"}', bodies.OPENING),
+    "an unknown policy": (b'{"site":"s","policy":{}}', bodies.OPENING),
+    "no messages": (b"{}", bodies.QUESTION),
+    "too many": (json.dumps({"messages": [""] * (MAX_ASKED + 1)}).encode(), bodies.QUESTION),
+    "a number": (b'{"messages":[1]}', bodies.QUESTION),
 }
 
 
@@ -287,7 +286,7 @@ def test_a_bad_body_is_a_bad_request(name: str) -> None:
     """Whatever is wrong with a request's body, the error is a BadRequest that says so."""
     raw, decoder = BODIES[name]
     with pytest.raises(BadRequest):
-        events.parse_body(raw, decoder)
+        bodies.parse_body(raw, decoder)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +297,7 @@ def test_a_lone_surrogate_spoils_its_own_event_only(lone: str) -> None:
     custom = '{"type":"custom","id":"e","at":1,"name":"%s"}'
     names = [r"\ud83d\udc4d", lone, r"\\ud83d", "plain"]
     body = '{"sent_at":1,"events":[' + ",".join(custom % name for name in names) + "]}"
-    raws = events.parse_envelope(body.encode()).events
+    raws = bodies.parse_envelope(body.encode()).events
     assert [_name(raw) for raw in raws] == ["👍", None, r"\ud83d", "plain"]
 
 
@@ -348,4 +347,4 @@ def test_any_bytes_are_a_bad_event_and_a_bad_request(raw: bytes) -> None:
     with pytest.raises(BadEvent):
         events.parse_entry(raw)
     with pytest.raises(BadRequest):
-        events.parse_envelope(raw)
+        bodies.parse_envelope(raw)

@@ -8,14 +8,8 @@ import pytest
 
 from tests.inside import check_answer, check_log, minted_pass
 from tests.proxy import Proxy, make_settings, running, said, voted
-from thumbseal.events import (
-    MAX_BACKEND_BODY,
-    MAX_BATCH,
-    MAX_BODY,
-    MAX_THREAD_BYTES,
-    MAX_THREAD_EVENTS,
-    VOTE_RESERVE,
-)
+from thumbseal.bodies import MAX_BACKEND_BODY, MAX_BATCH
+from thumbseal.events import MAX_BODY, MAX_THREAD_BYTES, MAX_THREAD_EVENTS, VOTE_RESERVE
 
 CUSTOM: Final = '{"type":"custom","id":"%s","at":1,"name":"n","metadata":%s}'
 

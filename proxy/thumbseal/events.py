@@ -9,21 +9,16 @@ On the wire ``message``, ``reply_to`` and ``retry_of`` are message tokens; whoev
 puts the ids in their place (`resolved`), and only that form is stored.
 """
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from thumbseal.errors import BadRequest, ThumbsealError
+from thumbseal.errors import ThumbsealError
 from thumbseal.ids import Role
 
 MAX_BODY: Final = 64 * 1024  # browsers refuse larger keepalive requests: more cannot come
-MAX_BACKEND_BODY: Final = 1024 * 1024
-MAX_BATCH: Final = 50
-MAX_WANT: Final = 32
-MAX_ASKED: Final = 200  # messages in one read-back: a long conversation on one screen
 MAX_CONTENT: Final = 32 * 1024  # bytes of UTF-8; half a body, so that one always fits
 MAX_METADATA: Final = 4 * 1024  # bytes of JSON
 MAX_TAGS: Final = 16
@@ -44,7 +39,6 @@ VOTE_RESERVE: Final = 0.1  # the share of a thread's room that only votes may us
 
 Time = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]  # milliseconds since 1970
 Token = Annotated[str, Meta(max_length=512)]
-Ref = Annotated[str, Meta(pattern=r"\A~.", max_length=512)]  # see `is_ref`
 EventId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Tag = Annotated[str, Meta(min_length=1, max_length=MAX_TAG)]
@@ -144,89 +138,8 @@ class Event(Struct, frozen=True):
     entry: AnyEntry
 
 
-class Entrance(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a page enters a thread while it sends events: by its token, else as the actor of an
-    earlier one, else as somebody new. Where a server has one site, nobody need name it."""
-
-    site: Name | None = None
-    thread: Token | None = None
-    from_: Token | None = msgspec.field(default=None, name="from")
-    id: Name | None = None
-
-
-class Envelope(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of ``POST /v1/events``; each event is judged on its own. A thread is named by its
-    live ``token``, or by ``open``. ``refs`` are names for messages that the page wants tokens of,
-    ``read`` message tokens whose feedback it asks for."""
-
-    sent_at: Time
-    events: list[msgspec.Raw]
-    token: Token | None = None
-    open: Entrance | None = None
-    want: Annotated[int, Meta(ge=0, le=MAX_WANT)] = 0
-    refs: Annotated[list[Ref], Meta(max_length=MAX_BATCH)] = []
-    read: Annotated[list[Token], Meta(max_length=MAX_ASKED)] = []
-
-
-class Opening(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of ``POST /v1/threads``; ``user`` is a backend's to give."""
-
-    site: Name | None = None
-    thread: Token | None = None
-    from_: Token | None = msgspec.field(default=None, name="from")
-    id: Name | None = None
-    want: Annotated[int, Meta(ge=0, le=MAX_WANT)] = 8
-    user: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-
-
-class Question(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of ``POST /v1/feedback``."""
-
-    messages: Annotated[list[Token], Meta(max_length=MAX_ASKED)]
-
-
-T = TypeVar("T")
-ENVELOPE: Final = msgspec.json.Decoder(Envelope)
-OPENING: Final = msgspec.json.Decoder(Opening)
-QUESTION: Final = msgspec.json.Decoder(Question)
 _ENTRY: Final[msgspec.json.Decoder[AnyEntry]] = msgspec.json.Decoder(AnyEntry)
 _ENCODER: Final = msgspec.json.Encoder()
-_ESCAPE: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-
-
-def parse_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """A request's body as its class.
-
-    Raises:
-        BadRequest: not JSON, not UTF-8, nested without end, or not of the right shape.
-    """
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        text, field = _explained(error)
-        raise BadRequest(text, field=field) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body is not JSON in UTF-8: {error}.") from error
-
-
-def parse_envelope(body: bytes) -> Envelope:
-    """The body of ``POST /v1/events``. A lone surrogate spoils its own event only: a page makes
-    one whenever it cuts a text inside an emoji, and the decoder refuses the whole body for it.
-
-    Raises:
-        BadRequest: see `parse_body`.
-    """
-    try:
-        return parse_body(body, ENVELOPE)
-    except BadRequest:
-        marked = _ESCAPE.sub(lambda found: rb"\u0000" if found["lone"] else found[0], body)
-        if marked == body:
-            raise
-        return parse_body(marked, ENVELOPE)
 
 
 def parse_entry(raw: bytes | msgspec.Raw) -> AnyEntry:
@@ -238,7 +151,7 @@ def parse_entry(raw: bytes | msgspec.Raw) -> AnyEntry:
     try:
         entry = _ENTRY.decode(raw)
     except msgspec.ValidationError as error:
-        text, field = _explained(error)
+        text, field = explained(error)
         raise BadEvent("bad_event", field, text) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEvent("bad_event", None, "The event is not JSON in UTF-8.") from error
@@ -281,7 +194,8 @@ def corrected(at: int, sent_at: int, received_at: int) -> int:
     return min(max(at + off, received_at - OLDEST_MS), received_at)
 
 
-def _explained(error: msgspec.ValidationError) -> tuple[str, str | None]:
+def explained(error: msgspec.ValidationError) -> tuple[str, str | None]:
+    """What is wrong, and the path of the field where it is."""
     text, _, path = str(error).partition(" - at `$")
     return text + ".", path.rstrip("`").lstrip(".") or None
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
+from thumbseal.bodies import Opening
 from thumbseal.cli.options import config_option, explained, named_site, site_option
-from thumbseal.events import Opening
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind, new_key
 from thumbseal.log import Barriers

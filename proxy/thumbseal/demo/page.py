@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from thumbseal.bodies import parse_body
 from thumbseal.demo.bot import PAUSE, Answer, Bot, stream
 from thumbseal.demo.documentation import EXAMPLE, Passage, pages, read, root
-from thumbseal.events import parse_body
 
 MAX_QUESTION: Final = 2_000  # characters, as the page's field has it
 MAX_BODY: Final = 16 * 1024  # bytes: such a question in any script, and JSON around it

@@ -14,10 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from thumbseal import events
+from thumbseal import bodies, events
+from thumbseal.bodies import Entrance, Envelope, Opening
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import BadRequest, TokenError, TooLarge, Unauthorized, UnsupportedBody
-from thumbseal.events import BadEvent, Entrance, Envelope, Feedback, Opening, Opinion, refs_in
+from thumbseal.events import BadEvent, Feedback, Opinion, refs_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Log, Verdict
 from thumbseal.tokens import MessageClaims
@@ -102,7 +103,7 @@ class Ingest:
 
     async def open_thread(self, request: Request) -> Response:
         """``POST /v1/threads``: a thread token, blank message tokens, the site's policy."""
-        asked: Opening = events.parse_body(await _body(request), events.OPENING)
+        asked: Opening = bodies.parse_body(await _body(request), bodies.OPENING)
         site, now = self._sites.named(asked.site), self._clock()
         backend = self._admit(request, site, now)
         claims = opening.open_thread(site, asked, self._log.barriers, now, backend=backend)
@@ -115,9 +116,9 @@ class Ingest:
 
     async def record(self, request: Request) -> Response:
         """``POST /v1/events``: store up to 50 events, each judged on its own."""
-        envelope = events.parse_envelope(await _body(request))
-        if len(envelope.events) > events.MAX_BATCH:
-            raise TooLarge(f"At most {events.MAX_BATCH} events in a request.", field="events")
+        envelope = bodies.parse_envelope(await _body(request))
+        if len(envelope.events) > bodies.MAX_BATCH:
+            raise TooLarge(f"At most {bodies.MAX_BATCH} events in a request.", field="events")
         entries = [_parsed(raw) for raw in envelope.events]
         authority = self._authority(request, envelope, entries)
         judged = [_judged(entry, authority) for entry in entries]
@@ -130,7 +131,7 @@ class Ingest:
 
     async def read_back(self, request: Request) -> Response:
         """``POST /v1/feedback``: what the tokens' actors think of their messages now."""
-        asked = events.parse_body(await _body(request), events.QUESTION)
+        asked = bodies.parse_body(await _body(request), bodies.QUESTION)
         return _json(StatesAnswer(await self._states(request, asked.messages)))
 
     async def _states(self, request: Request, tokens: Sequence[str]) -> list[StateOf | Unreadable]:
@@ -221,7 +222,7 @@ async def _body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedBody("Send the body as it is, not compressed.")
     backend = "authorization" in request.headers
-    limit = events.MAX_BACKEND_BODY if backend else events.MAX_BODY
+    limit = bodies.MAX_BACKEND_BODY if backend else events.MAX_BODY
     body = bytearray()
     try:
         async for chunk in request.stream():

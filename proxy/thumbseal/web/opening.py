@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from msgspec import Struct, structs
 
+from thumbseal.bodies import Entrance, Opening
 from thumbseal.errors import BadRequest, TokenError, Unauthorized
-from thumbseal.events import Entrance, Opening
 from thumbseal.ids import (
     ActorId,
     ThreadId,
