@@ -10,18 +10,21 @@ export function createGroup() {
   template ??= build(
     "div",
     { role: "group", part: "group" },
-    createButton("up"),
-    createButton("down"),
+    createButton("up", "false"),
+    createButton("down", "false"),
     build("span", { role: "status", part: "status" }),
   );
   return /** @type {HTMLElement} */ (template.cloneNode(true));
 }
 
-/** @param {Thumb | "more"} name */
-export function createButton(name) {
+/**
+ * @param {Thumb | "more"} name
+ * @param {string | null} [ariaPressed] of a button that stays pressed
+ */
+export function createButton(name, ariaPressed = null) {
   return build(
     "button",
-    { type: "button", name, part: "button " + name },
+    { type: "button", name, part: "button " + name, ariaPressed },
     build("slot", { name }, icon(name)),
   );
 }

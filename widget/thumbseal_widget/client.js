@@ -50,7 +50,7 @@ export function createClient(settings) {
  * @param {Feedback} feedback
  */
 export function trackFeedback(message, feedback) {
-  guard(() => enqueue(turnVote(tokenOf(message), Object(feedback), stamp())));
+  guard(() => enqueue(turnVote(tokenOf(message), feedback, stamp())));
 }
 
 /**

@@ -43,10 +43,8 @@ export function createMore(thumb, look) {
 
   return {
     open,
-    /** Whether it was made just now, and knows no language yet. */
     show() {
-      const isNew = asks() && !button;
-      if (isNew) {
+      if (asks() && !button) {
         button = createButton("more");
         button.onclick = () => (button?.ariaExpanded == "true" ? close() : open());
         thumb.after(button);
@@ -54,7 +52,6 @@ export function createMore(thumb, look) {
       if (button && (button.hidden = !asks())) {
         close();
       }
-      return isNew;
     },
   };
 }

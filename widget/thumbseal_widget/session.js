@@ -11,7 +11,7 @@ export let allowed = true;
 /** Resolves when it may. */
 export let consented = Promise.resolve();
 /** A person who asks not to be tracked is not listened to, and leaves no trace in storage. */
-export let quiet = false;
+export let quiet = /** @type {boolean | undefined} */ (false);
 
 let grant = () => {};
 
@@ -23,7 +23,7 @@ export function begin(settings) {
   const controller = new AbortController();
   options = settings;
   signal = controller.signal;
-  quiet = !!navigator.globalPrivacyControl && settings.gpc != "ignore";
+  quiet = navigator.globalPrivacyControl && settings.gpc != "ignore";
   allow(settings.consent != "required");
   return controller;
 }

@@ -29,7 +29,7 @@ export async function post(data, keepalive) {
     });
     const { status, headers } = response;
     const text = await response.text();
-    const body = Object(attempt(() => JSON.parse(text)));
+    const body = attempt(() => JSON.parse(text)) ?? {};
     return {
       ...body,
       status,

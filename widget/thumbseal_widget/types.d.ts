@@ -119,7 +119,7 @@ export interface Found {
 export type Tools = [
   options: Settings,
   signal: AbortSignal,
-  quiet: boolean,
+  quiet: boolean | undefined,
   /** The last message of each role that the page recorded itself. */
   tracked: Record<string, MessageHandle | undefined>,
   isAllowed: () => boolean,

@@ -47,9 +47,8 @@ export function createView(host) {
     for (const button of [up, down]) {
       button.ariaPressed = `${button.name == thumb()}`;
     }
-    if (more.show()) {
-      speak();
-    }
+    more.show();
+    speak();
   };
 
   /** Pressing the pressed thumb takes the vote back. */
@@ -130,10 +129,10 @@ export function createView(host) {
     },
     /** @param {string} attribute that the page changed */
     update(attribute) {
-      if (attribute == "message") {
-        show();
-      }
       if (leave) {
+        if (attribute == "message") {
+          show();
+        }
         load();
       }
     },
