@@ -51,10 +51,11 @@ DEEDS: Final = st.lists(
 
 class Account:
     """What an upstream should have of one thread; ``done`` of its ``events`` are off the hands, but
-    ``again`` are tried once more."""
+    ``again`` are tried once more. The first ``older`` ones were there before it."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.older = 0
         self.done = 0
         self.dead: set[int] = set()
         self.again: set[int] = set()
@@ -160,7 +161,7 @@ class Bank(Scripted):
         left = sum(len(each.events) - each.done + len(each.again) for each in accounts)
         waiting = sum(len(account.waiting) for account in accounts)
         dead = sum(len(account.dead) for account in accounts)
-        total = sum(len(account.events) for account in accounts)
+        total = sum(len(account.events) - account.older for account in accounts)
         assert counts.accepted == total
         assert (counts.dead, counts.pending + counts.held) == (dead, left + waiting)
         assert counts.delivered == total - dead - left - waiting
@@ -188,6 +189,15 @@ class Run:
                 self.retry(argument)
             case _:
                 await self.step(deed, list(argument))
+        self.bank.check(await self.bench.counts())
+
+    async def begin(self, older: list[tuple[ThreadId, list[Any]]]) -> None:
+        """Meet the upstream after this was said."""
+        for thread, entries in older:
+            await self.say(thread, entries)
+        for account in self.bank.accounts.values():
+            account.older = account.done = len(account.events)
+        await self.bench.log.meet({NAME: "now"})
         self.bank.check(await self.bench.counts())
 
     async def say(self, thread: ThreadId, entries: list[Any]) -> None:
@@ -229,10 +239,13 @@ class Run:
                 self.bank.book()
 
 
-async def run(deeds: list[tuple[str, Any]], keeps_state: bool) -> None:
+async def run(
+    older: list[tuple[ThreadId, list[Any]]], deeds: list[tuple[str, Any]], keeps_state: bool
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_bench(Path(folder)) as bench:
             history = Run(Path(folder), bench, keeps_state)
+            await history.begin(older)
             for deed, argument in deeds:
                 await history.do(deed, argument)
             await history.finish()
@@ -242,13 +255,16 @@ async def run(deeds: list[tuple[str, Any]], keeps_state: bool) -> None:
             assert (counts.pending, counts.held) == (0, waiting)
 
 
-@given(DEEDS, st.booleans())
+@given(st.lists(SAID, max_size=3), DEEDS, st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_nothing_disappears(deeds: list[tuple[str, Any]], keeps_state: bool) -> None:
+def test_nothing_disappears(
+    older: list[tuple[ThreadId, list[Any]]], deeds: list[tuple[str, Any]], keeps_state: bool
+) -> None:
     """Through refusals, holds, outages and kills, accepted = delivered + pending + held + dead
-    after every deed; each change is exactly what is missing, with the whole conversation; and once
-    all is well everything is delivered, but what is dead or waits for a message."""
+    after every deed, of what came since the upstream began; each change is exactly what is missing,
+    with the whole conversation; and once all is well everything is delivered, but what is dead or
+    waits for a message."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "CLAIM", 4)
         patched.setattr(module, "MAX_FOLDS", 1)
-        asyncio.run(run(deeds, keeps_state))
+        asyncio.run(run(older, deeds, keeps_state))

@@ -90,6 +90,59 @@ def test_lost_answers_change_nothing(shared: Desk, events: list[Event], cuts: se
     check_journal(shared.double.journal)
 
 
+@given(histories(), CUTS, st.integers(1, 10))
+@settings(max_examples=60, deadline=None)
+def test_what_is_older_than_the_upstream_goes_along(
+    shared: Desk, events: list[Event], cuts: set[int], start: int
+) -> None:
+    """An upstream that began in the middle of a thread has the thread's beginning, and each
+    exchange that something new was said of, whole; the others not."""
+    shared.renew()
+    told_since = False
+    for part in changes(events, {*cuts, start}):
+        if part.since <= start:
+            continue
+        assert isinstance(shared.deliver(structs.replace(part, start=start))[0], Delivered)
+        whole, told_since = expected(part.conversation), True
+        shown = shared.state()
+        assert (shown is None) == (whole is None)
+        if shown is None or whole is None:
+            continue
+        assert (shown.user, shown.tags) == (whole.user, whole.tags)
+        there = {each.id: each for each in whole.exchanges}
+        assert all(there[each.id] == each for each in shown.exchanges)
+        assert {each.id for each in shown.exchanges} >= {
+            each.id
+            for each in part.conversation.exchanges.values()
+            if any(turn.seq > start for turn in each.turns)
+        }
+    assert told_since or shared.state() is None
+
+
+def test_a_vote_on_what_is_older_than_the_upstream(desk: Desk) -> None:
+    """It brings its exchange along, and leaves the others where they are."""
+    events = told(message("u1"), message("a1"), message("u2"), message("a2"))
+    events += told(vote("a2", thumb="down"), first=5)
+    part = structs.replace(change_of(events, 5), start=4)
+    assert desk.deliver(part) == [Delivered()]
+    (exchange,) = desk.shown().exchanges
+    assert (exchange.asked, exchange.said) == (["u2"], ["a2"])
+    assert exchange.vote is not None
+    assert exchange.vote["thumb"] == "down"
+    before = len(desk.double.effects)
+    assert desk.deliver(part) == [Delivered()]
+    assert not any(effect.changed for effect in desk.double.effects[before:])
+
+
+def test_an_older_vote_goes_along_with_its_exchange(desk: Desk) -> None:
+    """What joins an exchange that is older than the upstream brings the vote on it along."""
+    events = told(message("u1"), message("a1"), vote("a1", thumb="up"))
+    events += told(message("u2", reply_to="u1"), first=4)
+    part = structs.replace(change_of(events, 4), start=3)
+    assert desk.deliver(part) == [Delivered()]
+    assert desk.state() == expected(part.conversation)
+
+
 def lose_first_answers(double: LunaryDouble) -> None:
     seen: set[bytes] = set()
 

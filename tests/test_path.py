@@ -15,6 +15,8 @@ from tests.doubles.serving import serve
 from tests.lunary_wire import check_journal
 from tests.proxy import Proxy, make_settings, running, said, voted
 from thumbseal import retry
+from thumbseal.keys import new_key
+from thumbseal.log.beside import open_beside
 from thumbseal.settings import Lunary, Secret
 
 PATIENCE: Final = 20  # seconds until a delivery counts as missing
@@ -158,9 +160,48 @@ def test_a_page_learns_that_its_vote_has_arrived(double: LunaryDouble, tmp_path:
         assert "receipt" not in silent
         double.faults.clear()
         await_shown(double, [(["Hi."], ["Ho."], "up")])
-        began = time.monotonic()
-        while proxy.feedback(answer["token"])[0]["receipt"] != "delivered":
+        await_delivered(proxy, answer["token"])
+
+
+def test_an_upstream_that_comes_later_may_begin_now(double: LunaryDouble, tmp_path: Path) -> None:
+    """It gets what is said from then on, and an older exchange once there is a new vote on it. What
+    the other upstream has of before stays delivered."""
+    later, keys = LunaryDouble(requests_per_minute=10**9), [new_key()]
+    with serve(double) as url, serve(later) as there:
+        first = Lunary("first", Secret(KEY), url, requests_per_minute=100_000)
+        second = Lunary("second", Secret(KEY), there, requests_per_minute=100_000, start="now")
+        with running(make_settings(tmp_path, upstreams=[first], keys=keys)) as proxy:
+            opened = proxy.open()
+            token, blanks = opened["thread"]["token"], opened["messages"]
+            proxy.record(token, said(blanks[0], "user", "Hi."), said(blanks[1], "assistant", "Ho."))
+            proxy.record(None, voted(blanks[1], thumb="up"))
+            await_delivered(proxy, blanks[1]["token"])
+        with running(make_settings(tmp_path, upstreams=[first, second], keys=keys)) as proxy:
+            assert proxy.feedback(blanks[1]["token"])[0]["receipt"] == "delivered"
+            assert proxy.record(token, said(blanks[2], "user", "So?", id="new")) == [ACCEPTED]
+            await_shown(later, [(["So?"], [], None)])
+            later.faults.hook = lambda received: Cut(applied=False)
+            changed = {**voted(blanks[1], thumb="down"), "id": "other"}
+            assert proxy.record(None, changed) == [ACCEPTED]
+            await_all_delivered(tmp_path, "support/first")
+            assert proxy.feedback(blanks[1]["token"])[0]["receipt"] == "recorded"
+            later.faults.clear()
+            await_shown(later, [(["Hi."], ["Ho."], "down"), (["So?"], [], None)])
+            await_delivered(proxy, blanks[1]["token"])
+
+
+def await_all_delivered(folder: Path, upstream: str) -> None:
+    began = time.monotonic()
+    with open_beside(folder / "log.db") as log:
+        while (counts := log.report(upstream, "support").counts).delivered < counts.accepted:
             assert time.monotonic() < began + PATIENCE
+            time.sleep(0.01)
+
+
+def await_delivered(proxy: Proxy, token: str) -> None:
+    began = time.monotonic()
+    while proxy.feedback(token)[0]["receipt"] != "delivered":
+        assert time.monotonic() < began + PATIENCE
 
 
 def test_the_key_is_nowhere_but_upstream(double: LunaryDouble, tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ BAD: Final = {
         f'{WEBHOOK}secret = "env:HOOK"\npayload = "all"',
         "sites.support.upstreams[0].payload",
     ),
+    "a start that is none": (f'{WEBHOOK}start = "later"', "sites.support.upstreams[0].start"),
     "two upstreams of one name": (
         SITE + 2 * '[[sites.support.upstreams]]\nname = "a"\nkind = "lunary"\nkey = "env:KEY"\n',
         "two have the same name",

@@ -134,7 +134,7 @@ class Forwarder:
     async def _deliver(
         self, claim: Claim, sent: Sequence[Due], settled: list[Settled]
     ) -> float | None:
-        changes = [self._change(due) for due in sent]
+        changes = [self._change(due, claim.start) for due in sent]
         done = await dispatch(self._upstream, changes, self._patience.width, BUDGET)
         if done.trouble is not None and not done.sent:
             return await self._down(
@@ -180,12 +180,12 @@ class Forwarder:
         await self._log.settle(claim, [], now)
         return 0.0
 
-    def _change(self, due: Due) -> Change:
+    def _change(self, due: Due, start: int) -> Change:
         """A due thread folded, onto what is known of it."""
         stored = due.stored
         told = self._folds.get(stored.thread_no) or Conversation(stored.thread)
         told = fold(stored.events, structs.replace(told, user=stored.user))
-        return Change(self._site, told, new_events(due), due.dead)
+        return Change(self._site, told, new_events(due), due.dead, start)
 
     async def _down(
         self,

@@ -72,6 +72,7 @@ class Secrets:
 PatternName = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]{1,32}\Z")]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 UpstreamName = Annotated[str, Meta(min_length=1, max_length=64)]
+Start = Literal["all", "now"]  # where an upstream begins that no server has met
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +113,7 @@ class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_
     sdk_key: Secret | None = None
     record: bool = True
     requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 140
+    start: Start = "all"
 
 
 class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", tag_field="kind"):
@@ -126,6 +128,7 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", ta
     secret: Secrets
     allow_private: tuple[str, ...] = ()
     payload: Literal["event", "conversation"] = "event"
+    start: Start = "all"
 
     def signing_keys(self) -> list[bytes]:
         """The bytes of each secret.
@@ -192,6 +195,14 @@ class Settings(Struct, frozen=True):
 
     server: Server
     sites: dict[str, Site]
+
+    def upstreams(self) -> dict[str, Upstream]:
+        """Every site's upstreams, by "site/name"."""
+        return {
+            f"{name}/{upstream.name}": upstream
+            for name, site in self.sites.items()
+            for upstream in site.upstreams
+        }
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from thumbseal.cli.delivery import retry, status
 from thumbseal.cli.secrets import keys, token
 from thumbseal.cli.serving import demo, serve_settings
 from thumbseal.cli.setup import check, embed, init
+from thumbseal.cli.upstream import upstream
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,5 +21,17 @@ def main() -> None:
     """
 
 
-for _command in (init, check, serve_settings, demo, embed, status, retry, erase, token, keys):
+for _command in (
+    init,
+    check,
+    serve_settings,
+    demo,
+    embed,
+    status,
+    retry,
+    upstream,
+    erase,
+    token,
+    keys,
+):
     main.add_command(_command)

@@ -49,13 +49,8 @@ def erase(config: Path, site: str | None, thread: str | None, user: str | None, 
 
 def check_log(configured: settings.Settings) -> None:
     """Tell what is in the log; end with status 1 if it is not sound."""
-    names = [
-        f"{name}/{upstream.name}"
-        for name, site in configured.sites.items()
-        for upstream in site.upstreams
-    ]
     path = configured.server.log_path
-    told = census.take(path, names, _progress())
+    told = census.take(path, list(configured.upstreams()), _progress())
     click.echo(f"{path}: {'damaged' if told.faults else 'sound'}, schema {told.version}.")
     click.echo(f"  {told.events:,} events in {told.threads:,} threads")
     click.echo(f"  {told.size / MIB:,.1f} MiB, and {told.journal / MIB:,.1f} MiB of journal")

@@ -55,7 +55,9 @@ def _look(
 ) -> None:
     now = time.time()
     with open_beside(configured.server.log_path) as log:
-        reports = [log.report(name, name.partition("/")[0]) for name in upstreams]
+        reports = [
+            log.report(name, name.partition("/")[0], each.start) for name, each in upstreams.items()
+        ]
     if as_json:
         click.echo(msgspec.json.encode(_machine(reports, upstreams, now)).decode())
         return
@@ -95,11 +97,7 @@ def _chosen(configured: settings.Settings, asked: str | None) -> dict[str, setti
     Raises:
         SettingsError: there is none, or none of that name.
     """
-    upstreams = {
-        f"{site}/{upstream.name}": upstream
-        for site, policy in configured.sites.items()
-        for upstream in policy.upstreams
-    }
+    upstreams = configured.upstreams()
     if not upstreams:
         raise SettingsError("No site has an upstream: nothing is forwarded. See docs/operating.md.")
     chosen = {
@@ -159,18 +157,8 @@ def _screen(
 
 
 def _described(report: Report, cannot_hold: tuple[str, ...], now: float) -> Iterator[str]:
-    counts = report.counts
     yield _cut(f"{report.upstream}: {_condition(report, now)}")
-    names = ("accepted", "delivered", "pending", "held", "dead")
-    yield "  " + "   ".join(f"{name} {getattr(counts, name):,}" for name in names)
-    if counts.erased or counts.expired:
-        gone = f"{counts.erased:,} erased and {counts.expired:,} expired"
-        yield f"  removed    {gone} before they were delivered"
-    if report.superseded or report.lossy:
-        yield (
-            f"  of the delivered, {report.superseded:,} superseded by a later vote, "
-            f"{report.lossy:,} more than it can hold"
-        )
+    yield from _counted(report)
     if report.oldest_pending is not None:
         yield f"  lag        {_span(_age(report.oldest_pending, now))}, the oldest pending event"
     if report.oldest_held is not None:
@@ -181,12 +169,32 @@ def _described(report: Report, cannot_hold: tuple[str, ...], now: float) -> Iter
         yield _cut(f"  held       {_many(each.count, 'thread')}, {_next(each, now)}: {each.reason}")
     for each in report.dead:
         yield _cut(f"  dead       {_many(each.count, 'event')}: {each.reason}")
+    if report.deletions:
+        yield f"  to erase   {_many(report.deletions, 'thread')}"
     for part in cannot_hold:
         yield f"  cannot hold  {part}"
 
 
+def _counted(report: Report) -> Iterator[str]:
+    counts = report.counts
+    names = ("accepted", "delivered", "pending", "held", "dead")
+    yield "  " + "   ".join(f"{name} {getattr(counts, name):,}" for name in names)
+    if counts.erased or counts.expired:
+        gone = f"{counts.erased:,} erased and {counts.expired:,} expired"
+        yield f"  removed    {gone} before they were delivered"
+    if report.earlier:
+        yield f"  not its own  {_many(report.earlier, 'event')} from before it began"
+    if report.superseded or report.lossy:
+        yield (
+            f"  of the delivered, {report.superseded:,} superseded by a later vote, "
+            f"{report.lossy:,} more than it can hold"
+        )
+
+
 def _condition(report: Report, now: float) -> str:
     standing = report.standing
+    if not report.met:
+        return "new, it begins when the server starts or rereads its settings"
     if standing is None:
         return "well"
     state = {

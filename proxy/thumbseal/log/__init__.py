@@ -20,6 +20,7 @@ MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
 Scope = Literal["thread", "actor", "user", "token", "site"]
 Status = Literal["accepted", "duplicate", "rejected"]
 Remark = Literal["superseded", "lossy"]
+Start = Literal["all", "now"]
 
 
 class Draft(Struct, frozen=True):
@@ -107,12 +108,14 @@ class Due(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """What one upstream has to do next; settling it moves the cursor from ``since`` to ``upto``."""
+    """What one upstream has to do next; settling it moves the cursor from ``since`` to ``upto``.
+    Events up to ``start`` are not its own: it began after them."""
 
     upstream: str
     since: int
     upto: int
     due: list[Due]
+    start: int = 0
 
 
 class Settled(Struct, frozen=True):
@@ -160,7 +163,8 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
 
 class Counts(Struct, frozen=True):
     """Where a site's events are at one upstream; ``accepted`` is the sum of the others. ``erased``
-    and ``expired`` were removed before they were delivered."""
+    and ``expired`` were removed before they were delivered. What was stored before the upstream
+    began is not counted."""
 
     accepted: int
     delivered: int
@@ -237,6 +241,10 @@ class Log(Protocol):
     async def bar(self, barrier: Barrier) -> None:
         """Refuse tokens from now on."""
 
+    async def meet(self, starts: Mapping[str, Start]) -> None:
+        """Serve these upstreams from now on, and no others. One that is not known yet begins with
+        ``all`` events or with those from ``now`` on; where it began never changes."""
+
     async def claim(
         self,
         upstream: str,
@@ -277,7 +285,7 @@ class Log(Protocol):
         """Drop a deletion that was carried out, or keep it with its next try."""
 
     async def receipts(self, upstream: str, site: str, thread: ThreadId) -> dict[int, Receipt]:
-        """What became of each event of a thread, by seq."""
+        """What became of each event of a thread, by seq; not of those before the upstream began."""
 
     async def standing(self, upstream: str) -> Standing | None:
         """What is the matter with an upstream; None if nothing is."""

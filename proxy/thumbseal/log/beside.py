@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from thumbseal.errors import LogError
-from thumbseal.log import Counts, Standing, opening
-from thumbseal.log.claims import read_cursor
+from thumbseal.log import Counts, Standing, Start, opening, roster
+from thumbseal.log.claims import read_cursor, read_start
 from thumbseal.log.receipts import count, read_standing
 
 CHUNK: Final = 500  # rows in a transaction: the server's own writes wait no longer than that
@@ -33,7 +33,9 @@ class Report(Struct, frozen=True):
     """Where a site's events are at one upstream. Times in ms, None where there is nothing.
 
     ``superseded`` and ``lossy`` are parts of the delivered, ``unknown`` of the held: votes on
-    messages that nobody has recorded. The reasons are the most frequent ones.
+    messages that nobody has recorded. The reasons are the most frequent ones. ``earlier`` are
+    events from before the upstream began, not counted elsewhere, ``deletions`` threads that it
+    still has to erase; ``met`` says whether it has begun.
     """
 
     upstream: str
@@ -46,6 +48,9 @@ class Report(Struct, frozen=True):
     standing: Standing | None
     held: list[Reason]
     dead: list[Reason]
+    earlier: int = 0
+    deletions: int = 0
+    met: bool = True
 
 
 class Work(Struct, frozen=True):
@@ -65,11 +70,25 @@ class Beside:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def report(self, upstream: str, site: str) -> Report:
-        """Where the events of a site are, in one snapshot."""
+    def upstreams(self) -> list[str]:
+        """Every upstream that the log knows."""
+        return roster.names(self._connection)
+
+    def forget(self, upstream: str) -> bool:
+        """Remove all that is known of an upstream; False, and nothing removed, if the server goes
+        by settings that have it."""
+        with self._writing():
+            return roster.forget(self._connection, upstream)
+
+    def report(self, upstream: str, site: str, start: Start = "all") -> Report:
+        """Where the events of a site are, in one snapshot; ``start`` is where the upstream will
+        begin if no server has met it."""
         connection = self._connection
         connection.execute("BEGIN")
         try:
+            met = roster.has_met(connection, upstream)
+            if start == "now" and not met:
+                return _unmet(upstream)
             remarks = dict(
                 connection.execute(
                     "SELECT remark, count(*) FROM remark WHERE upstream = ? GROUP BY 1", (upstream,)
@@ -86,6 +105,9 @@ class Beside:
                 read_standing(connection, upstream),
                 self._reasons(_HELD, upstream),
                 self._reasons(_DEAD, upstream),
+                self._earlier(upstream, site),
+                self._one("SELECT count(*) FROM deletion WHERE upstream = ?", upstream) or 0,
+                met,
             )
         finally:
             connection.execute("ROLLBACK")
@@ -130,6 +152,10 @@ class Beside:
             [(upstream, thread_no, since) for _, thread_no in dead],
         )
 
+    def _earlier(self, upstream: str, site: str) -> int:
+        start = read_start(self._connection, upstream)
+        return (self._one(_EARLIER, site, start) or 0) if start else 0
+
     def _oldest_pending(self, upstream: str, site: str) -> int | None:
         cursor = read_cursor(self._connection, upstream)
         return self._one(
@@ -170,6 +196,15 @@ def open_beside(path: Path) -> Iterator[Beside]:
         yield Beside(connection)
 
 
+def _unmet(upstream: str) -> Report:
+    """Of an upstream that begins with the next event: nothing is its own yet."""
+    nothing = Counts(0, 0, 0, 0, 0)
+    return Report(upstream, nothing, 0, 0, 0, None, None, None, [], [], met=False)
+
+
+_EARLIER: Final = (
+    "SELECT count(*) FROM events JOIN threads USING (thread_no) WHERE site = ? AND seq <= ?"
+)
 _OLDEST_HELD: Final = (
     "SELECT min(received_at) FROM hold JOIN events ON events.seq = since_seq"
     " WHERE upstream = ? AND reason <> ''"

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from thumbseal.log import Counts, Erasure, Removed, opening, receipts, removal, salvage
+from thumbseal.log import Counts, Erasure, Removed, opening, receipts, removal, roster, salvage
 
 STEPS: Final = 1_000_000  # of SQLite's machine between two words of progress
 FAULTS: Final = 20  # at most so many are told
@@ -16,7 +16,8 @@ FAULTS: Final = 20  # at most so many are told
 
 class Census(Struct, frozen=True):
     """What `thumbseal check --log` tells. Sizes in bytes; ``faults`` is empty for a sound log;
-    ``quarantined`` are damaged logs that were put aside."""
+    ``quarantined`` are damaged logs that were put aside, ``counts`` those of upstreams that have
+    begun."""
 
     version: int
     size: int
@@ -46,7 +47,11 @@ def take(path: Path, upstreams: Sequence[str], tick: Callable[[], None]) -> Cens
             threads=_count(connection, "threads"),
             events=_count(connection, "events"),
             deletions=_count(connection, "deletion"),
-            counts={each: _counts(connection, each) for each in upstreams},
+            counts={
+                each: _counts(connection, each)
+                for each in upstreams
+                if roster.has_met(connection, each)
+            },
             faults=tuple(text for (text,) in faults if text != "ok"),
             quarantined=tuple(each.name for each in salvage.quarantined(path)),
         )

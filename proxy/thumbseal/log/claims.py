@@ -79,6 +79,7 @@ def claim(
             _due(connection, upstream, no, since, attempts, upto, known.get(no, 0), no in held)
             for no, (since, attempts) in due.items()
         ],
+        read_start(connection, upstream),
     )
 
 
@@ -120,6 +121,14 @@ def _event(row: tuple[int, events.Source, str, int, int, str]) -> Event:
 def read_cursor(connection: sqlite3.Connection, upstream: str) -> int:
     """How far an upstream has got."""
     row = connection.execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_start(connection: sqlite3.Connection, upstream: str) -> int:
+    """The last event before an upstream began; 0 for one that got all."""
+    row = connection.execute(
+        "SELECT start_seq FROM roster WHERE upstream = ?", (upstream,)
+    ).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -101,7 +101,7 @@ class Ledger:
     ) -> list[list[Verdict]]:
         """The verdicts on each batch's events, in order. Part of the caller's transaction."""
         self._forget_if_changed(connection)
-        seq = _last_seq(connection)
+        seq = last_seq(connection)
         verdicts: list[list[Verdict]] = [[FULL] * len(batch.drafts) for batch in batches]
         places: list[tuple[int, int]] = []
         rows: list[Row] = []
@@ -147,7 +147,8 @@ class Ledger:
             self._version = version
 
 
-def _last_seq(connection: sqlite3.Connection) -> int:
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The last number that was given to an event, also to one that was removed since."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
     return int(row[0]) if row else 0
 

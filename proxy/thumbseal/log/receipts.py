@@ -4,21 +4,21 @@ import sqlite3
 from collections.abc import Sequence
 
 from thumbseal.log import Counts, Receipt, Standing
-from thumbseal.log.claims import read_cursor
+from thumbseal.log.claims import read_cursor, read_start
 from thumbseal.log.removal import with_removed
 
 
 def count(connection: sqlite3.Connection, upstream: str, site: str) -> Counts:
     """Where a site's events are. Each is found where it lies; only what is left is delivered."""
-    cursor = read_cursor(connection, upstream)
+    cursor, start = read_cursor(connection, upstream), read_start(connection, upstream)
 
     def one(query: str, *values: object) -> int:
         return int(connection.execute(query, values).fetchone()[0])
 
     accepted, fresh = connection.execute(
         "SELECT count(*), coalesce(sum(seq > ?), 0) FROM events JOIN threads USING (thread_no)"
-        " WHERE site = ?",
-        (cursor, site),
+        " WHERE site = ? AND seq > ?",
+        (cursor, site, start),
     ).fetchone()
     held, postponed = connection.execute(
         "SELECT coalesce(sum(reason <> ''), 0), coalesce(sum(reason = ''), 0)"
@@ -28,9 +28,11 @@ def count(connection: sqlite3.Connection, upstream: str, site: str) -> Counts:
         " AND seq NOT IN (SELECT seq FROM waiting WHERE upstream = :upstream)",
         {"upstream": upstream, "cursor": cursor},
     ).fetchone()
-    dead = one("SELECT count(*) FROM dead WHERE upstream = ? AND NOT again", upstream)
-    again = one("SELECT count(*) FROM dead WHERE upstream = ? AND again", upstream)
-    waiting = one("SELECT count(*) FROM waiting WHERE upstream = ?", upstream)
+    # What came before the start goes along with what came after, and may be refused, too.
+    own = (upstream, start)
+    dead = one("SELECT count(*) FROM dead WHERE upstream = ? AND seq > ? AND NOT again", *own)
+    again = one("SELECT count(*) FROM dead WHERE upstream = ? AND seq > ? AND again", *own)
+    waiting = one("SELECT count(*) FROM waiting WHERE upstream = ? AND seq > ?", *own)
     pending = fresh + postponed + again
     held += waiting
     here = Counts(accepted, accepted - pending - held - dead, pending, held, dead)
@@ -49,8 +51,12 @@ def receipts(connection: sqlite3.Connection, upstream: str, thread_no: int) -> d
         " LEFT JOIN dead ON dead.upstream = :upstream AND dead.seq = events.seq"
         " LEFT JOIN waiting ON waiting.upstream = :upstream AND waiting.seq = events.seq"
         " LEFT JOIN remark ON remark.upstream = :upstream AND remark.seq = events.seq"
-        " WHERE events.thread_no = :thread_no ORDER BY events.seq",
-        {"upstream": upstream, "thread_no": thread_no},
+        " WHERE events.thread_no = :thread_no AND events.seq > :start ORDER BY events.seq",
+        {
+            "upstream": upstream,
+            "thread_no": thread_no,
+            "start": read_start(connection, upstream),
+        },
     )
     return {row[0]: _receipt(*row, cursor=cursor, hold=hold) for row in rows}
 

@@ -223,30 +223,33 @@ def _remove(
             "SELECT count(*) FROM events WHERE thread_no = ?", (thread_no,)
         ).fetchone()
         for upstream in upstreams:
-            left = _undelivered(connection, upstream, thread_no)
-            _book(connection, upstream, count - left, left, why)
+            own, left = _own(connection, upstream, thread_no)
+            _book(connection, upstream, own - left, left, why)
         _delete(connection, thread_no, upstreams)
         events += count
     return Removed(len(thread_nos), events)
 
 
-def _undelivered(connection: sqlite3.Connection, upstream: str, thread_no: int) -> int:
-    """How many of a thread's events an upstream does not have: pending, held, waiting or dead."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM events WHERE thread_no = :thread_no AND (seq > :cursor"
+def _own(connection: sqlite3.Connection, upstream: str, thread_no: int) -> tuple[int, int]:
+    """How many of a thread's events are an upstream's, since it began; and how many of these it
+    does not have: pending, held, waiting or dead."""
+    own, left = connection.execute(
+        "SELECT count(*), coalesce(sum(seq > :cursor"
         " OR seq >= (SELECT since_seq FROM hold"
         "  WHERE upstream = :upstream AND thread_no = :thread_no)"
         " OR EXISTS (SELECT 1 FROM dead"
         "  WHERE upstream = :upstream AND dead.seq = events.seq)"
         " OR EXISTS (SELECT 1 FROM waiting"
-        "  WHERE upstream = :upstream AND waiting.seq = events.seq))",
+        "  WHERE upstream = :upstream AND waiting.seq = events.seq)), 0)"
+        " FROM events WHERE thread_no = :thread_no AND seq > :start",
         {
             "thread_no": thread_no,
             "upstream": upstream,
             "cursor": claims.read_cursor(connection, upstream),
+            "start": claims.read_start(connection, upstream),
         },
     ).fetchone()
-    return int(count)
+    return int(own), int(left)
 
 
 def _book(

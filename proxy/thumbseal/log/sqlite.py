@@ -28,12 +28,14 @@ from thumbseal.log import (
     Retention,
     Settled,
     Standing,
+    Start,
     StoredThread,
     Verdict,
     claims,
     lag,
     receipts,
     removal,
+    roster,
 )
 from thumbseal.log.ballast import Ballast
 from thumbseal.log.ledger import Batch, Ledger
@@ -173,6 +175,10 @@ class SqliteLog:
 
     async def settle_deletion(self, deletion: Deletion, *, done: bool) -> None:
         await self._writing(removal.settle_deletions, (deletion, done))
+
+    async def meet(self, starts: Mapping[str, Start]) -> None:
+        if await self._reading(lambda connection: roster.is_news(connection, starts)):
+            await self._writing(roster.meet, starts)
 
     async def claim(
         self,

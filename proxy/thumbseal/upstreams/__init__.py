@@ -19,16 +19,23 @@ class Change(Struct, frozen=True):
     """A conversation and the events in it that this upstream does not have yet.
 
     ``dead`` are events (seqs) whose content it refused for good: it is left out from then on.
+    Events up to ``start`` are older than the upstream: they are in the conversation, but it was
+    never told of them.
     """
 
     site: str
     conversation: Conversation
     events: list[Event]
     dead: frozenset[int] = frozenset()
+    start: int = 0
 
     @property
     def since(self) -> int:
         return self.events[0].seq
+
+    def has(self, seq: int) -> bool:
+        """Whether the upstream took an event before this change."""
+        return self.start < seq < self.since and seq not in self.dead
 
 
 class Delivered(Struct, frozen=True):

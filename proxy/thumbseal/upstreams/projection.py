@@ -13,6 +13,8 @@ and a vote as the whole feedback object. All of this was observed on Lunary's op
 5. The user's properties go along wherever her id does: Lunary reads their absence as "none".
 6. A thread starts with the first event that is no vote: a start cannot be mended, and a bare vote
    does not know the user yet.
+7. A start that is there already changes nothing. So of what is older than the upstream, threads and
+   exchanges are started with every change that touches them.
 """
 
 import hashlib
@@ -61,9 +63,10 @@ def project(change: Change) -> list[Wire]:
     times = _times(change.conversation)
     wires = list(_thread_start(change))
     for exchange in change.conversation.exchanges.values():
-        if any(turn.seq >= change.since for turn in exchange.turns):
+        whole = _is_due_whole(change, exchange)
+        if whole or any(turn.seq >= change.since for turn in exchange.turns):
             wires += _exchange(change, exchange, times)
-        wires += _vote(change, exchange, times)
+        wires += _vote(change, exchange, times, whole=whole)
     for event in change.events:
         if isinstance(event.entry, Custom):
             wires += _custom(change, event, event.entry, times[event.seq])
@@ -130,7 +133,7 @@ def _times(conversation: Conversation) -> dict[int, int]:
 def _thread_start(change: Change) -> Iterator[Wire]:
     first = change.conversation.first
     refused = first is not None and first.seq in change.dead
-    if first is None or (first.seq < change.since and not refused):
+    if first is None or change.has(first.seq):
         return
     opening = next((turn for turn in change.conversation.turns if turn.seq == first.seq), None)
     yield _wire(
@@ -146,15 +149,24 @@ def _thread_start(change: Change) -> Iterator[Wire]:
     )
 
 
+def _is_due_whole(change: Change, exchange: Exchange) -> bool:
+    """Whether an exchange that is older than the upstream has something new, and so goes there with
+    all that it has."""
+    if all(turn.seq > change.start for turn in exchange.turns):
+        return False
+    rating = _rating(change.conversation, exchange)
+    voted = rating is not None and bool(rating.marks_since(change.since))
+    return voted or any(turn.seq >= change.since for turn in exchange.turns)
+
+
 def _exchange(change: Change, exchange: Exchange, times: dict[int, int]) -> Iterator[Wire]:
     turns = exchange.turns
     asked = [_message(turn, change) for turn in turns if turn.asks]
     said = [_message(turn, change) for turn in turns if not turn.asks]
-    new = [turn for turn in turns if turn.seq >= change.since and turn.seq not in change.dead]
+    new = [turn for turn in turns if not (change.has(turn.seq) or turn.seq in change.dead)]
     questions = tuple(turn.seq for turn in new if turn.asks)
     answers = tuple(turn.seq for turn in new if not turn.asks)
-    known = turns[0].seq < change.since and turns[0].seq not in change.dead
-    if not known:
+    if not change.has(turns[0].seq):
         yield _wire(
             change,
             times[turns[0].seq],
@@ -181,12 +193,14 @@ def _exchange(change: Change, exchange: Exchange, times: dict[int, int]) -> Iter
         )
 
 
-def _vote(change: Change, exchange: Exchange, times: dict[int, int]) -> Iterator[Wire]:
+def _vote(
+    change: Change, exchange: Exchange, times: dict[int, int], *, whole: bool
+) -> Iterator[Wire]:
     rating = _rating(change.conversation, exchange)
     if rating is None or exchange.answer is None:
         return
     # A vote that came before its answer goes out with it.
-    if exchange.answer.seq >= change.since or rating.marks_since(change.since):
+    if whole or exchange.answer.seq >= change.since or rating.marks_since(change.since):
         yield from _feedback(change, rating, exchange.id, times[exchange.turns[-1].seq] + 1)
 
 

@@ -144,16 +144,14 @@ async def _forwarding(
     """The forwarders at work; at the end what is under way is settled, if that takes no longer
     than a few seconds. What is cut off then is sent again after the next start."""
     log.redact({name: site.redaction() for name, site in configured.sites.items()})
+    upstreams = configured.upstreams()
+    await log.meet({name: upstream.start for name, upstream in upstreams.items()})
     async with AsyncExitStack() as stack:
         forwarders = [
             Forwarder(
-                f"{name}/{upstream.name}",
-                log,
-                await stack.enter_async_context(_upstream(upstream, clock)),
-                steady,
+                name, log, await stack.enter_async_context(_upstream(upstream, clock)), steady
             )
-            for name, site in configured.sites.items()
-            for upstream in site.upstreams
+            for name, upstream in upstreams.items()
         ]
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in forwarders]
         expiring = asyncio.create_task(retention.run(log, retention.rules(configured), clock))

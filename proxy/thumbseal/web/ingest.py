@@ -4,6 +4,7 @@ Every body is JSON as ``text/plain``, every token lies inside it, so a browser n
 (no preflight). A 202 is sent when the events are on disk.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Final, Literal
@@ -156,10 +157,12 @@ class Ingest:
         votes = await self._log.votes(site, thread, actor)
         ratings = fold(votes, Conversation(thread)).ratings
         upstreams = [f"{site}/{each.name}" for each in self._sites.named(site).policy.upstreams]
-        delivered = {vote.seq for vote in votes} if upstreams and votes else set()
+        states: defaultdict[int, set[str]] = defaultdict(set)
         for upstream in upstreams if votes else ():
-            receipts = await self._log.receipts(upstream, site, thread)
-            delivered &= {seq for seq, each in receipts.items() if each.state == "delivered"}
+            for seq, receipt in (await self._log.receipts(upstream, site, thread)).items():
+                states[seq].add(receipt.state)
+        # At one upstream at least, and at each that wants it.
+        delivered = {seq for seq, each in states.items() if each == {"delivered"}}
         return {
             key: StateOf(
                 MessageId(rating.message),
