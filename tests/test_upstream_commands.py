@@ -151,7 +151,7 @@ async def test_upstreams_are_listed(bench: Bench, tmp_path: Path) -> None:
     assert (await called(tmp_path, "list")).stdout == "The log knows no upstream yet.\n"
     await serve_old(bench)
     assert (await called(tmp_path, "list")).stdout == (
-        "support/old: not in the settings, lacks 2 events and 1 erasures\n"
+        "support/old: not in the settings, lacks 2 events and 1 erasure\n"
         "support/x: in the settings, lacks 3 events\n"
     )
 
@@ -216,6 +216,6 @@ async def test_forgetting_asks_first(bench: Bench, tmp_path: Path) -> None:
     await bench.log.meet({NAME: "all"})
     result = await called(tmp_path, "forget", OLD, typed="n\n")
     assert result.exit_code == 1
-    assert "Forget support/old? It lacks 2 events and 1 erasures." in result.stdout
+    assert "Forget support/old? It lacks 2 events and 1 erasure." in result.stdout
     assert await bench.counts(OLD) == Counts(3, 0, 1, 1, 1)
     assert (await called(tmp_path, "forget", OLD, typed="y\n")).exit_code == 0

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from thumbseal import settings
-from thumbseal.cli.options import config_option, explained
+from thumbseal.cli.options import config_option, explained, many
 from thumbseal.errors import SettingsError
 from thumbseal.log.beside import Reason, Report, Work, open_beside
 from thumbseal.upstreams.lunary import LunaryUpstream
@@ -123,7 +123,7 @@ def _cannot_hold(upstream: settings.Upstream) -> tuple[str, ...]:
 def _amount(work: Work) -> str:
     if not len(work):
         return "nothing is held or dead."
-    held, dead = _many(len(work.threads), "held thread"), _many(len(work.dead), "dead event")
+    held, dead = many(len(work.threads), "held thread"), many(len(work.dead), "dead event")
     return f"{held} and {dead} are tried again."
 
 
@@ -164,13 +164,13 @@ def _described(report: Report, cannot_hold: tuple[str, ...], now: float) -> Iter
     if report.oldest_held is not None:
         yield f"  held for   {_span(_age(report.oldest_held, now))}, the oldest"
     if report.unknown:
-        yield f"  held       {_many(report.unknown, 'vote')} on messages that nobody has recorded"
+        yield f"  held       {many(report.unknown, 'vote')} on messages that nobody has recorded"
     for each in report.held:
-        yield _cut(f"  held       {_many(each.count, 'thread')}, {_next(each, now)}: {each.reason}")
+        yield _cut(f"  held       {many(each.count, 'thread')}, {_next(each, now)}: {each.reason}")
     for each in report.dead:
-        yield _cut(f"  dead       {_many(each.count, 'event')}: {each.reason}")
+        yield _cut(f"  dead       {many(each.count, 'event')}: {each.reason}")
     if report.deletions:
-        yield f"  to erase   {_many(report.deletions, 'thread')}"
+        yield f"  to erase   {many(report.deletions, 'thread')}"
     for part in cannot_hold:
         yield f"  cannot hold  {part}"
 
@@ -183,7 +183,7 @@ def _counted(report: Report) -> Iterator[str]:
         gone = f"{counts.erased:,} erased and {counts.expired:,} expired"
         yield f"  removed    {gone} before they were delivered"
     if report.earlier:
-        yield f"  not its own  {_many(report.earlier, 'event')} from before it began"
+        yield f"  not its own  {many(report.earlier, 'event')} from before it began"
     if report.superseded or report.lossy:
         yield (
             f"  of the delivered, {report.superseded:,} superseded by a later vote, "
@@ -223,10 +223,6 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {name}"
     return f"{max(seconds, 0):.0f} s"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _cut(line: str) -> str:

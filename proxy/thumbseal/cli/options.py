@@ -42,3 +42,8 @@ site_option = click.option("--site", help="The site's name; may be left out wher
 
 def named_site(config: Path, name: str | None) -> ServedSite:
     return Sites(settings.read(config)).named(name)
+
+
+def many(number: int, noun: str) -> str:
+    """A number of things as a person reads it."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from thumbseal import settings
-from thumbseal.cli.options import config_option, explained
+from thumbseal.cli.options import config_option, explained, many
 from thumbseal.errors import SettingsError
 from thumbseal.log.beside import Beside, Report, open_beside
 
@@ -77,5 +77,5 @@ def _report(log: Beside, name: str) -> Report:
 
 def _lacks(report: Report) -> str:
     """What an upstream does not have."""
-    lacks = f"lacks {report.counts.pending + report.counts.held:,} events"
-    return f"{lacks} and {report.deletions:,} erasures" if report.deletions else lacks
+    lacks = f"lacks {many(report.counts.pending + report.counts.held, 'event')}"
+    return f"{lacks} and {many(report.deletions, 'erasure')}" if report.deletions else lacks
