@@ -1,6 +1,9 @@
 """Metrics as Prometheus reads them: what is counted, what is read from the log, and who may."""
 
+import json
 import re
+import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Final
@@ -21,6 +24,7 @@ from thumbseal.tokens import PassClaims
 __all__ = ["config"]  # a fixture
 
 PATIENCE: Final = 20  # seconds until a delivery counts as missing
+REQUESTS: Final = "thumbseal_request_duration_seconds_count"
 NOWHERE: Final = "http://127.0.0.1:1"
 Sample = tuple[str, dict[str, str], float]
 
@@ -87,10 +91,9 @@ def test_requests_are_measured_by_route(proxy: Proxy) -> None:
     for number in range(3):
         proxy.http.get(f"/no/such/path/{number}")
     found = scraped(proxy)
-    name = "thumbseal_request_duration_seconds_count"
-    assert value(found, name, method="POST", route="/v1/threads", status="200") == 1
-    assert value(found, name, method="POST", route="/v1/threads", status="404") == 1
-    assert value(found, name, method="GET", route="none", status="404") == 3
+    assert value(found, REQUESTS, method="POST", route="/v1/threads", status="200") == 1
+    assert value(found, REQUESTS, method="POST", route="/v1/threads", status="404") == 1
+    assert value(found, REQUESTS, method="GET", route="none", status="404") == 3
     assert value(found, "thumbseal_requests_refused_total", code="site_unknown") == 1
 
 
@@ -200,6 +203,45 @@ def test_metrics_on_a_listener_of_their_own(config: Path) -> None:
         assert httpx2.get(f"http://{own}/", trust_env=False).status_code == 404
     found = samples(answer.text)
     assert value(found, "thumbseal_stored_events", site="support") == 0
+
+
+def test_a_reload_forgets_nothing(config: Path) -> None:
+    """What was counted before the settings were read again is counted still; a good file and a bad
+    one are told apart, and with the bad one the old settings go on."""
+    with serve(_nobody) as url:
+        own = url.removeprefix("http://")
+    good = config.read_text().replace("[server]", f'[server]\nmetrics = "{own}"')
+    config.write_text(good)
+    with served(config) as (public, process):
+        assert httpx2.get(f"{public}/nowhere", trust_env=False).status_code == 404
+        before = every_sample(own)
+        for text in (good.replace("origins", "orgins"), good[: len(good) // 2], good):
+            config.write_text(text)
+            reread(process)
+            assert httpx2.get(f"{public}/readyz", trust_env=False).status_code == 200
+        after = every_sample(own)
+    name = "thumbseal_settings_reloads_total"
+    for found, used, refused in ((before, 0, 0), (after, 1, 2)):
+        assert value(found, name, result="used") == used
+        assert value(found, name, result="refused") == refused
+        assert value(found, REQUESTS, route="none", status="404") == 1
+    assert value(after, "thumbseal_log_fsync_seconds_count") >= value(
+        before, "thumbseal_log_fsync_seconds_count"
+    )
+
+
+def every_sample(own: str) -> list[Sample]:
+    return samples(httpx2.get(f"http://{own}/metrics", trust_env=False).text)
+
+
+def reread(process: "subprocess.Popen[str]") -> None:
+    """Have a server read its settings again; return when it has told how that went."""
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["event"] in ("settings_read", "settings_refused"):
+            return
+    raise AssertionError(process.returncode)
 
 
 async def _nobody(*_: object) -> None:

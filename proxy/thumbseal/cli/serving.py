@@ -42,8 +42,7 @@ def serve_settings(config: Path, dev: bool) -> None:
 
     async def reread(service: Service) -> None:
         try:
-            changed = settings.read(config)
-            await service.use(changed)
+            changed = await service.reread(lambda: settings.read(config))
         except ThumbsealError as error:
             structlog.get_logger().error("settings_refused", error=str(error))
             return

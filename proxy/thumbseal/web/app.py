@@ -32,7 +32,7 @@ from thumbseal.web import health
 from thumbseal.web.access import CODE, HEADER, Access
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
-from thumbseal.web.metrics import Metrics
+from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
@@ -75,11 +75,14 @@ async def open_app(
     """
     server = configured.server
     log = await SqliteLog.open(server.log_path, server.log_max_mib)
+    counters = Counters()
+    log.watch_commits(counters.count_commit)
     try:
         service = Service(
             lambda settings: build(
                 settings,
                 log,
+                counters,
                 clock=clock,
                 dev=dev,
                 more=more(log),
@@ -87,6 +90,7 @@ async def open_app(
                 widget=widget or release(__version__),
             ),
             lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
+            counters.count_reload,
         )
         try:
             await service.use(configured)
@@ -100,6 +104,7 @@ async def open_app(
 def build(
     configured: settings.Settings,
     log: Log,
+    counters: Counters,
     *,
     clock: Clock,
     dev: bool,
@@ -110,9 +115,9 @@ def build(
     """The application over an open log. CORS is outermost but for the request's line and id: a page
     can read every error."""
     sites = Sites(configured, dev=dev)
-    metrics = Metrics(sites, log, configured.server.log_path, clock)
+    metrics = Metrics(counters, sites, log, configured.server.log_path, clock)
     routes = [
-        *Ingest(sites, log, clock, metrics.count_events).routes(),
+        *Ingest(sites, log, clock, counters.count_events).routes(),
         *metrics.routes(),
         *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),
@@ -131,10 +136,10 @@ def build(
         expose_headers=("Retry-After", HEADER),
     )
     if configured.server.metrics is None:
-        return Access(public, metrics.count_request)
+        return Access(public, counters.count_request)
     own = Starlette(routes=metrics.own_routes(), exception_handlers=handlers)
     port = settings.address(configured.server.metrics)[1]
-    return Access(Doors(public, own, port), metrics.count_request)
+    return Access(Doors(public, own, port), counters.count_request)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 from prometheus_client import (
@@ -34,6 +34,7 @@ from thumbseal.web.sites import Sites
 
 SYNC_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 REQUEST_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+Reload = Literal["used", "refused"]
 REST: Final = 19  # counting a long log rests so many times as long as it took: 5 % of a reader
 
 
@@ -53,14 +54,10 @@ class Standing(Struct, frozen=True):
     places: list[Place] = []
 
 
-class Metrics:
-    """All metrics of one server; ``clock`` gives epoch seconds."""
+class Counters:
+    """What is counted from the start of a server to its end, whatever its settings become."""
 
-    def __init__(self, sites: Sites, log: Log, path: Path, clock: Callable[[], float]) -> None:
-        self._sites = sites
-        self._log = log
-        self._path = path
-        self._clock = clock
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._events = Counter(
             "thumbseal_events",
@@ -87,16 +84,14 @@ class Metrics:
             buckets=SYNC_BUCKETS,
             registry=self._registry,
         )
-        self._standing = Rested(self._stand)
-        log.watch_commits(self._syncs.observe)
-
-    def routes(self) -> list[Route]:
-        """``/metrics`` for holders of a backend token."""
-        return [Route("/metrics", self._answer_backend)]
-
-    def own_routes(self) -> list[Route]:
-        """``/metrics`` for whoever reaches the metrics' own listener."""
-        return [Route("/metrics", self._answer_all)]
+        self._reloads = Counter(
+            "thumbseal_settings_reloads",
+            "Settings read again: in use, or refused and the old ones kept.",
+            ("result",),
+            registry=self._registry,
+        )
+        for result in get_args(Reload):  # so that the first one refused is an increase
+            self._reloads.labels(result)
 
     def count_request(self, request: access.Request) -> None:
         self._requests.labels(request.method, request.route, str(request.status)).observe(
@@ -108,6 +103,37 @@ class Metrics:
     def count_events(self, site: str, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
             self._events.labels(site, verdict.status, verdict.code or "").inc()
+
+    def count_commit(self, seconds: float) -> None:
+        self._syncs.observe(seconds)
+
+    def count_reload(self, result: Reload) -> None:
+        self._reloads.labels(result).inc()
+
+    def collect(self) -> Iterable[Family]:
+        return self._registry.collect()
+
+
+class Metrics:
+    """All metrics of one server with its present sites; ``clock`` gives epoch seconds."""
+
+    def __init__(
+        self, counters: Counters, sites: Sites, log: Log, path: Path, clock: Callable[[], float]
+    ) -> None:
+        self._counters = counters
+        self._sites = sites
+        self._log = log
+        self._path = path
+        self._clock = clock
+        self._standing = Rested(self._stand)
+
+    def routes(self) -> list[Route]:
+        """``/metrics`` for holders of a backend token."""
+        return [Route("/metrics", self._answer_backend)]
+
+    def own_routes(self) -> list[Route]:
+        """``/metrics`` for whoever reaches the metrics' own listener."""
+        return [Route("/metrics", self._answer_all)]
 
     async def _answer_backend(self, request: Request) -> Response:
         authorization = request.headers.get("authorization")
@@ -121,7 +147,7 @@ class Metrics:
 
     async def _answer(self, site: str | None) -> Response:
         gauges = [*_place_gauges(await self._standing.get()), *await self._disk_gauges()]
-        text = generate_latest(_Seen([*self._registry.collect(), *gauges], site))
+        text = generate_latest(_Seen([*self._counters.collect(), *gauges], site))
         return Response(text, headers={"Cache-Control": "no-store"}, media_type=CONTENT_TYPE_LATEST)
 
     async def _stand(self) -> Standing:

@@ -5,18 +5,26 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from thumbseal.errors import ThumbsealError
 from thumbseal.settings import Settings
+from thumbseal.web.metrics import Reload
 
 Forwarding = Callable[[Settings], AbstractAsyncContextManager[None]]
 
 
 class Service:
     """An ASGI application over one log. ``make_app`` builds it for given settings, ``forwarding``
-    has their upstreams served while it lasts."""
+    has their upstreams served while it lasts; ``reloaded`` is told how each change of them went."""
 
-    def __init__(self, make_app: Callable[[Settings], ASGIApp], forwarding: Forwarding) -> None:
+    def __init__(
+        self,
+        make_app: Callable[[Settings], ASGIApp],
+        forwarding: Forwarding,
+        reloaded: Callable[[Reload], None],
+    ) -> None:
         self._make_app = make_app
         self._forwarding = forwarding
+        self._reloaded = reloaded
         self._app: ASGIApp
         self._settings: Settings | None = None
         self._at_work = AsyncExitStack()
@@ -40,6 +48,21 @@ class Service:
                 await self._at_work.enter_async_context(self._forwarding(before))
             raise
         self._app, self._settings = app, configured
+
+    async def reread(self, read: Callable[[], Settings]) -> Settings:
+        """Read settings again and go by them from now on.
+
+        Raises:
+            ThumbsealError: they cannot be read or used, and those before are still in force.
+        """
+        try:
+            changed = read()
+            await self.use(changed)
+        except ThumbsealError:
+            self._reloaded("refused")
+            raise
+        self._reloaded("used")
+        return changed
 
     async def close(self) -> None:
         """End what is at work."""
