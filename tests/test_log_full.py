@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from tests.forwarding import NAME, A, B, Bench, open_bench
 from tests.histories import message
 from tests.proxy import make_settings, running, said
-from thumbseal.errors import LogFull
-from thumbseal.log import Counts, Erasure, Verdict, ballast
+from thumbseal.errors import LogError, LogFull
+from thumbseal.log import Counts, Erasure, Verdict, ballast, writer
 from thumbseal.log import sqlite as engine
 from thumbseal.log.sqlite import SqliteLog
 
@@ -119,6 +119,27 @@ class Room:
 
     def come_back(self) -> None:
         self._patch.undo()
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_cannot_be_read_hangs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that cannot even tell its size says so, and goes on when it can again."""
+    log = await SqliteLog.open(tmp_path / "log.db", 2)
+    bench = Bench(log)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(writer, "_used", _unreadable)
+            with pytest.raises(LogError, match="disk I/O error"):
+                await asyncio.wait_for(bench.say(A, message("u1")), 5)
+        assert await bench.say(A, message("u1")) == [Verdict("accepted")]
+    finally:
+        await log.close()
+
+
+def _unreadable(connection: sqlite3.Connection) -> int:
+    raise sqlite3.OperationalError("disk I/O error")
 
 
 @pytest.mark.anyio

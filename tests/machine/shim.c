@@ -1,12 +1,15 @@
 /* Journals what a process does to the files below a folder, in the order in which it does it.
  *
- * Loaded with LD_PRELOAD. POWERCUT_ROOT names the folder, POWERCUT_JOURNAL the file to append to.
+ * Loaded with LD_PRELOAD. DISK_ROOT names the folder, DISK_JOURNAL the file to append to, if any.
  * A record is: one letter (w write, t truncate, u unlink, s sync), the lengths of name and data
  * (4 bytes each), the offset or size (8 bytes), the name, the data. SQLite's shared memory is left
  * out: it does not outlive a power cut.
+ *
+ * While the file that DISK_FAULT names is there, all of these fail with the error number in it.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -20,11 +23,13 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int journal = -1;
 static const char *root;
+static const char *fault;
 
 __attribute__((constructor)) static void start(void)
 {
-    const char *name = getenv("POWERCUT_JOURNAL");
-    root = getenv("POWERCUT_ROOT");
+    const char *name = getenv("DISK_JOURNAL");
+    root = getenv("DISK_ROOT");
+    fault = getenv("DISK_FAULT");
     if (name == NULL || root == NULL)
         return;
     journal = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -35,7 +40,7 @@ __attribute__((constructor)) static void start(void)
 static int is_meant(const char *path)
 {
     size_t length = strlen(path);
-    if (journal < 0 || strncmp(path, root, strlen(root)) != 0)
+    if (root == NULL || strncmp(path, root, strlen(root)) != 0)
         return 0;
     return length < 4 || strcmp(path + length - 4, "-shm") != 0;
 }
@@ -53,6 +58,8 @@ static int find_path(int fd, char *path, size_t size)
 
 static void note(char kind, const char *path, int64_t offset, const void *data, uint32_t length)
 {
+    if (journal < 0)
+        return;
     char head[17];
     uint32_t name = (uint32_t)strlen(path);
     head[0] = kind;
@@ -65,6 +72,20 @@ static void note(char kind, const char *path, int64_t offset, const void *data, 
         abort();
 }
 
+/* Whether the disk refuses now; says why in errno. */
+static int is_refused(void)
+{
+    char text[16] = "";
+    int file = fault == NULL ? -1 : open(fault, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    if (length > 0)
+        errno = atoi(text);
+    return length > 0;
+}
+
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 #define WRITE(name)                                                                       \
@@ -73,6 +94,8 @@ static void note(char kind, const char *path, int64_t offset, const void *data, 
         char path[4096];                                                                  \
         if (!find_path(fd, path, sizeof path))                                            \
             return REAL(name)(fd, data, length, offset);                                  \
+        if (is_refused())                                                                 \
+            return -1;                                                                    \
         pthread_mutex_lock(&lock);                                                        \
         ssize_t written = REAL(name)(fd, data, length, offset);                           \
         if (written > 0)                                                                  \
@@ -87,6 +110,8 @@ static void note(char kind, const char *path, int64_t offset, const void *data, 
         char path[4096];                                                                  \
         if (!find_path(fd, path, sizeof path))                                            \
             return REAL(name)(fd, size);                                                  \
+        if (is_refused())                                                                 \
+            return -1;                                                                    \
         pthread_mutex_lock(&lock);                                                        \
         int result = REAL(name)(fd, size);                                                \
         if (result == 0)                                                                  \
@@ -101,6 +126,8 @@ static void note(char kind, const char *path, int64_t offset, const void *data, 
         char path[4096];                                                                  \
         if (!find_path(fd, path, sizeof path))                                            \
             return REAL(name)(fd);                                                        \
+        if (is_refused())                                                                 \
+            return -1;                                                                    \
         pthread_mutex_lock(&lock);                                                        \
         int result = REAL(name)(fd);                                                      \
         if (result == 0)                                                                  \
@@ -120,6 +147,8 @@ int unlink(const char *path)
 {
     if (!is_meant(path))
         return REAL(unlink)(path);
+    if (is_refused())
+        return -1;
     pthread_mutex_lock(&lock);
     int result = REAL(unlink)(path);
     if (result == 0)

@@ -8,7 +8,6 @@ import asyncio
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,6 @@ PAGES: Final = 8
 TRAFFIC: Final = 10.0  # seconds
 PATIENCE: Final = 60.0
 ENOUGH: Final = 300  # acknowledged events, or the trial has shown nothing
-HERE: Final = Path(__file__).parent
 
 
 class Witness(Oracle):
@@ -53,18 +51,6 @@ class Witness(Oracle):
 
     def close(self) -> None:
         os.close(self._journal)
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that journals; without a compiler there is no test."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "This test needs a C compiler: apt-get install gcc libc6-dev"
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    source = HERE / "shim.c"
-    subprocess.run([compiler, *flags, "-o", library, source, "-ldl", "-lpthread"], check=True)
-    return library
 
 
 @pytest.mark.parametrize("synchronous", ["full", "normal"])
@@ -100,8 +86,8 @@ async def _record(
     environment = {
         **os.environ,
         "LD_PRELOAD": str(shim),
-        "POWERCUT_ROOT": str(home / "log.db"),
-        "POWERCUT_JOURNAL": str(journal),
+        "DISK_ROOT": str(home / "log.db"),
+        "DISK_JOURNAL": str(journal),
     }
     launcher = (sys.executable, "-m", "tests.machine.launcher", synchronous)
     oracle = Witness(journal)

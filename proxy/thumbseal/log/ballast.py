@@ -45,7 +45,7 @@ class Ballast:
         self.full = True
         try:
             self._path.unlink()
-        except FileNotFoundError:
+        except OSError:  # it is not there, or nothing can be changed on this disk
             return False
         return True
 

@@ -93,7 +93,10 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._next_group():
-            answers = self._commit(group)
+            try:
+                answers = self._commit(group)
+            except Exception as error:  # noqa: BLE001  a caller must not wait for a dead thread
+                answers = [(job, error) for job in group]
             self._loop.call_soon_threadsafe(_resolve, answers)
         self._connection.close()
 

@@ -7,20 +7,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal.errors import ThumbsealError
 from thumbseal.settings import Settings
-from thumbseal.web.metrics import Reload
 
 Forwarding = Callable[[Settings], AbstractAsyncContextManager[None]]
 
 
 class Service:
     """An ASGI application over one log. ``make_app`` builds it for given settings, ``forwarding``
-    has their upstreams served while it lasts; ``reloaded`` is told how each change of them went."""
+    has their upstreams served while it lasts; ``reloaded`` is told whether new ones are in force.
+    """
 
     def __init__(
         self,
         make_app: Callable[[Settings], ASGIApp],
         forwarding: Forwarding,
-        reloaded: Callable[[Reload], None],
+        reloaded: Callable[[bool], None],
     ) -> None:
         self._make_app = make_app
         self._forwarding = forwarding
@@ -59,9 +59,9 @@ class Service:
             changed = read()
             await self.use(changed)
         except ThumbsealError:
-            self._reloaded("refused")
+            self._reloaded(False)
             raise
-        self._reloaded("used")
+        self._reloaded(True)
         return changed
 
     async def close(self) -> None:
