@@ -13,7 +13,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
 INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test engines examples powercut baddisk model check bench setup clean
+.PHONY: help demo test engines examples powercut baddisk clock model check bench setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -42,6 +42,9 @@ powercut: $(VENV)/.tests ## cut the power under the log, a hundred times; needs 
 
 baddisk: $(VENV)/.tests ## run the server on full, broken and read-only disks; needs root and a C compiler
 	@$(BIN)/python -m pytest tests/machine/test_full_disk.py tests/machine/test_bad_disk.py $(ARGS)
+
+clock: $(VENV)/.tests ## set the clock of a server at work; needs a C compiler
+	@$(BIN)/python -m pytest tests/machine/test_clock.py $(ARGS)
 
 model: $(VENV)/.tests ## try the log against its model with 2,000 histories of 50 steps, for minutes
 	@THUMBSEAL_MODEL_RUNS=2000 $(BIN)/python -m pytest tests/test_log_model.py $(ARGS)
