@@ -139,7 +139,9 @@ async def test_a_disk_that_cannot_be_read_hangs_nobody(
 
 
 def _unreadable(connection: sqlite3.Connection) -> int:
-    raise sqlite3.OperationalError("disk I/O error")
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    raise error
 
 
 @pytest.mark.anyio
