@@ -30,13 +30,18 @@ class Connection:
 
     def call(self, method: str, *, session: str | None = None, **params: Any) -> Message:
         """The result of a command. Raises `PageError` with the browser's words."""
-        number = next(self._numbers)
-        command = {"id": number, "method": method, "params": params}
-        self._socket.send(json.dumps({**command, **({"sessionId": session} if session else {})}))
+        number = self.tell(method, session=session, **params)
         answer = self._next(lambda message: message.get("id") == number)
         if "error" in answer:
             raise PageError(f"{method}: {answer.get('message') or answer['error']}")
         return dict(answer["result"])
+
+    def tell(self, method: str, *, session: str | None = None, **params: Any) -> int:
+        """Send a command whose answer nobody waits for; gives its number."""
+        number = next(self._numbers)
+        command = {"id": number, "method": method, "params": params}
+        self._socket.send(json.dumps({**command, **({"sessionId": session} if session else {})}))
+        return number
 
     def wait(self, matches: Callable[[Message], bool]) -> Message:
         """The first event, of those that came already or will, that matches."""
