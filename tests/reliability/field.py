@@ -3,7 +3,6 @@
 import itertools
 import sqlite3
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from msgspec import structs
 from tests.forwarding import NAME
 from tests.histories import ANN
 from tests.proxy import START
+from tests.reliability.conservation import check_conservation
 from thumbseal.events import AnyEntry
 from thumbseal.forwarder import Forwarder
 from thumbseal.ids import ThreadId
@@ -112,14 +112,7 @@ class Field:
 
     async def check_conservation(self) -> Counts:
         """Every event has one receipt, and the figures are the sums of those."""
-        counts = await self.counts()
-        found = Counter(
-            receipt.state for own in self.receipts().values() for receipt in own.values()
-        )
-        told = {name: getattr(counts, name) for name in ("delivered", "pending", "held", "dead")}
-        assert {name: found[name] for name in told} == told  # type: ignore[index]
-        assert counts.accepted == sum(told.values())
-        return counts
+        return check_conservation(self._path, NAME, SITE)
 
     def threads(self) -> list[StoredThread]:
         """All that is stored."""

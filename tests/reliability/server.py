@@ -8,7 +8,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,8 +17,10 @@ import httpx2
 
 from tests.doubles.lunary import PROJECT
 from tests.proxy import ORIGIN
+from tests.reliability.conservation import Watch, check_conservation
 from thumbseal.keys import new_key
 
+UPSTREAM: Final = ("support/lunary", "support")
 THUMBSEAL: Final = (sys.executable, "-m", "thumbseal")
 POLL: Final = 0.05  # seconds between looks at another process's progress
 
@@ -53,7 +55,8 @@ class Ready:
 
 
 class Server:
-    """The lives of one server; between two of them `url` makes its callers wait."""
+    """The lives of one server; between two of them `url` makes its callers wait. Each second its
+    log is held to promise 2."""
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Server:
         self.log = folder / "log.db"
         self.lines: list[dict[str, Any]] = []
         self.settings = folder / "thumbseal.toml"
+        self.watch = Watch(self.log, *UPSTREAM)
         self._http = http
         self._launcher = launcher
         self._environment = environment
@@ -73,16 +77,21 @@ class Server:
         self._url = ""
         self._process: Process | None = None
         self._reading: asyncio.Task[None]
+        self._watching: asyncio.Task[None]
         self.settings.write_text(_SETTINGS.format(origin=ORIGIN, upstream=upstream), "utf-8")
         (folder / "site.key").write_text(new_key(), "utf-8")
         (folder / "lunary.key").write_text(PROJECT.private_key, "utf-8")
 
     async def __aenter__(self) -> Self:
+        self._watching = asyncio.create_task(self.watch.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None and self._process.returncode is None:
             await self.kill()
+        self._watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watching
 
     async def start(self) -> Ready:
         """How long it took from the start of the process to a ``ready`` of ``/readyz``."""
@@ -145,7 +154,9 @@ class Server:
             return {name: log.execute(query).fetchone()[0] for name, query in counts.items()}
 
     def stored(self) -> dict[str, list[str]]:
-        """The ids of the events in the log, by thread, in its order."""
+        """The ids of the events in the log, by thread, in its order. Whoever asks is at an end, so
+        the figures must be right, too."""
+        check_conservation(self.log, *UPSTREAM)
         threads: dict[str, list[str]] = {}
         query = "SELECT thread, event_id FROM events JOIN threads USING (thread_no) ORDER BY seq"
         with closing(self._read_log()) as log:

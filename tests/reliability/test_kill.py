@@ -38,6 +38,7 @@ ENOUGH: Final = {
     "duplicates": 5,
     "kills_in_delivery": 5,
     "delivered_again": 50,
+    "looks": 10,
 }
 
 
@@ -102,6 +103,7 @@ class Trial:
             "votes": sum(len(exchange.opinions) for exchange in exchanges),
             "upstream_requests": len(self.double.journal),
             "delivered_again": len(again),
+            "looks": self.server.watch.looks,
             "ready_median_seconds": round(median(ready.seconds for ready in self.ready), 3),
             "ready_max_seconds": round(max(ready.seconds for ready in self.ready), 3),
             "ready_max_own_seconds": round(max(ready.own for ready in self.ready), 3),
