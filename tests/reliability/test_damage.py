@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -23,7 +24,7 @@ NOW: Final = 1_790_000_000_000
 ME: Final = ActorId(new_id(NOW))
 THREADS: Final = [ThreadId(new_id(NOW)) for _ in range(20)]
 EVENTS: Final = 30  # in each thread
-TRIALS: Final = 33
+TRIALS: Final = 36
 HOOK: Final = "support/hook"
 VERSION: Final = range(60, 64)  # where the header has the schema's version
 
@@ -75,6 +76,16 @@ def flip_header(path: Path, random: Random) -> None:
     flip(path, random, high=salvage.HEADER)
 
 
+def flip_schema(path: Path, random: Random) -> None:
+    """A name in the schema is no text any more, nor is then what SQLite says of it."""
+    data = bytearray(path.read_bytes())
+    found = list(re.finditer(rb"(?:table|index)([a-z_]+?)(?:events|threads)\W?CREATE ", data))
+    if found:
+        chosen = random.choice(found)
+        data[chosen.start(1)] = data[chosen.end() - 4] = 0xF2
+    path.write_bytes(data)
+
+
 def flip_structure(path: Path, random: Random) -> None:
     """The first bytes of some pages, where SQLite keeps what leads to the rows."""
     data = path.read_bytes()
@@ -113,6 +124,7 @@ def lose_journal(path: Path, random: Random) -> None:
 HARMS: Final[list[Harm]] = [
     flip,
     flip_header,
+    flip_schema,
     flip_structure,
     flip_structure,
     flip_journal,

@@ -25,6 +25,18 @@ WAL_LIMIT: Final = 16 * 1024 * 1024
 # Up to this size a log is looked through at every start: 0.2 s, where 900 MB took 2.4 s.
 CHECKED: Final = 64 * 1024 * 1024
 DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# What there is, column by column: a newer version may word its statements in another way.
+_SHAPE: Final = """
+SELECT one.type, one.name, columns.name, columns.type, columns."notnull", columns.pk
+FROM sqlite_schema AS one JOIN pragma_table_info(one.name) AS columns
+WHERE one.name NOT LIKE 'sqlite_%'
+UNION ALL
+SELECT one.type, one.name, keys.name, keys.seqno, 0, 0
+FROM sqlite_schema AS one JOIN pragma_index_info(one.name) AS keys
+WHERE one.name NOT LIKE 'sqlite_%'
+ORDER BY 1, 2, 3
+"""
+FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)  # see `salvage.UNREADABLE`
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -82,7 +94,7 @@ def make_ready(path: Path, *, known: bool) -> Salvaged | None:
             _prepare(connection, path)
             _check_schema(connection)
             _check(connection, path)
-    except sqlite3.DatabaseError as error:
+    except salvage.UNREADABLE as error:
         if not (is_damage(error) or _is_strange(path, error)):
             raise
         if not (known or salvage.has_marks(path)):
@@ -113,25 +125,25 @@ def beside(path: Path) -> Iterator[sqlite3.Connection]:
                     f"{SCHEMA_VERSION}). `thumbseal serve` upgrades it."
                 )
             yield connection
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise LogError(explain(path, error)) from error
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error says that the file is not what SQLite wrote."""
     code = getattr(error, "sqlite_errorcode", None)
-    # Without a code it is ours: see `_check`.
+    # Without a code it is ours, see `_check`, or Python's, see `FAILURES`.
     return code is None or code & 0xFF in DAMAGE
 
 
-def _is_strange(path: Path, error: sqlite3.Error) -> bool:
+def _is_strange(path: Path, error: Exception) -> bool:
     """Whether an error while a log is opened comes from a header that nobody wrote so."""
     code = getattr(error, "sqlite_errorcode", 0)
     readonly = code & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK)
     return readonly or code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR_SHORT_READ)
 
 
-def explain(path: Path, error: sqlite3.Error) -> str:
+def explain(path: Path, error: Exception) -> str:
     """What an operator reads of an error, and what to do."""
     if is_damage(error):
         return (
@@ -153,7 +165,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID and not salvage.has_marks(path):
+    # What stands in the journal alone has left no mark in the file.
+    ours = salvage.has_marks(path) or salvage.is_readable(connection)
+    if application != APPLICATION_ID and not ours:
         raise LogError(f"{path} is a database, but not a log of Thumbseal. Choose another path.")
     if application != APPLICATION_ID or version > FARTHEST_VERSION:
         raise sqlite3.DatabaseError("its header is not ours")
@@ -193,8 +207,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 def _check_schema(connection: sqlite3.Connection) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         _step(fresh, 0)
-        names = "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
-        if connection.execute(names).fetchall() != fresh.execute(names).fetchall():
+        if connection.execute(_SHAPE).fetchall() != fresh.execute(_SHAPE).fetchall():
             raise sqlite3.DatabaseError("its tables are not ours")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from thumbseal.errors import LogDamaged, LogError
-from thumbseal.log.opening import connect, is_damage
+from thumbseal.log.opening import FAILURES, connect, is_damage
 
 READERS: Final = 2
 
@@ -44,7 +44,7 @@ class Readers:
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, run)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             kind = LogDamaged if is_damage(error) else LogError
             raise kind(f"The log cannot be read: {error}.") from error
         except RuntimeError as error:  # the pool was shut down

@@ -23,6 +23,8 @@ PARTS: Final = ("-wal", "-shm", "")  # the log itself last: while it is there, i
 MARK: Final = b"events_by_message"  # stands in every log's first page
 HEADER: Final = 100  # bytes
 PAGE: Final = 4_096
+# What SQLite says of a damaged schema quotes it, and Python cannot decode that.
+UNREADABLE: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
 ERRORS: Final = (sqlite3.DatabaseError, MsgspecError, UnicodeError, OverflowError, TypeError)
 
 Row = tuple[Any, ...]
@@ -126,7 +128,7 @@ def _best(
         _copy_files(path, source, first_page[:repaired])
         with closing(sqlite3.connect(source, isolation_level=None)) as damaged:
             damaged.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-            if _is_readable(damaged) or repaired == PAGE:
+            if is_readable(damaged) or repaired == PAGE:
                 return _copy(damaged, target, source.stat().st_size)
     raise AssertionError("unreachable")
 
@@ -145,10 +147,11 @@ def _copy_files(path: Path, source: Path, first_bytes: bytes) -> None:
             file.write(b"\0\0\0\1\0\0\0\0")  # a size that does not count
 
 
-def _is_readable(connection: sqlite3.Connection) -> bool:
+def is_readable(connection: sqlite3.Connection) -> bool:
+    """Whether a database has the tables of a log."""
     try:
         names = connection.execute("SELECT name FROM sqlite_schema").fetchall()
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return False
     return {("events",), ("threads",)} <= set(names)
 
@@ -214,7 +217,7 @@ def _walk(
         low, high = spans.pop()
         try:
             rows = damaged.execute(query, (low, high)).fetchall()
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             if high - low > 1:
                 middle = (low + high) // 2
                 spans += [(middle, high), (low, middle)]
@@ -232,7 +235,7 @@ def _last(damaged: sqlite3.Connection, table: str, key: str, size: int) -> int:
         f"SELECT max({key}) FROM {table}",  # noqa: S608
         f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'",  # noqa: S608
     ):
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*UNREADABLE):
             row = damaged.execute(query).fetchone()
             if row and isinstance(row[0], int) and 0 < row[0] <= size:
                 return int(row[0])
@@ -249,7 +252,7 @@ def _ends(damaged: sqlite3.Connection, table: str, columns: Sequence[str]) -> It
                 if row not in seen:
                     seen.add(row)
                     yield row
-        except sqlite3.DatabaseError as error:
+        except UNREADABLE as error:
             if "no such table" in str(error):  # of an older log
                 return
             continue
@@ -264,7 +267,7 @@ def _set_sequences(damaged: sqlite3.Connection, target: sqlite3.Connection) -> N
             f"SELECT max((SELECT coalesce(max({key}), 0) FROM {table}),"  # noqa: S608
             " (SELECT coalesce(max(seq), 0) FROM cursor))"
         ).fetchone()[0]
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*UNREADABLE):
             old = damaged.execute(
                 "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
             ).fetchone()

@@ -39,7 +39,7 @@ from thumbseal.log import (
 )
 from thumbseal.log.ballast import Ballast
 from thumbseal.log.ledger import Batch, Ledger
-from thumbseal.log.opening import PAGE, connect, make_ready, own, owner_path
+from thumbseal.log.opening import FAILURES, PAGE, connect, make_ready, own, owner_path
 from thumbseal.log.readers import Readers
 from thumbseal.log.removal import Sweep, Swept
 from thumbseal.log.salvage import suspect
@@ -96,13 +96,13 @@ class SqliteLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             known = owner_path(path).exists()
             owner = own(path)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *FAILURES) as error:
             raise LogError(f"Cannot open the log {path}: {error}.") from error
         try:
             await asyncio.to_thread(_make_ready, path, known=known)
             log = cls(path, owner, max_mib and max_mib * 1024 * 1024 // PAGE)
             await log._see_barriers()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             owner.close()
             raise LogError(f"Cannot open the log {path}: {error}.") from error
         except BaseException:
@@ -286,7 +286,7 @@ class SqliteLog:
             try:
                 await self._see_barriers()
                 await asyncio.to_thread(self._keep_small)
-            except (LogError, sqlite3.Error, OSError) as error:
+            except (LogError, OSError, *FAILURES) as error:
                 self._logger.error("log_failed", error=str(error))
 
     def _keep_small(self) -> None:
@@ -318,7 +318,7 @@ class SqliteLog:
         await self._readers.close()
         try:
             await asyncio.to_thread(_make_ready, self._path, known=True)
-        except (LogError, sqlite3.Error, OSError) as error:
+        except (LogError, OSError, *FAILURES) as error:
             self._logger.error("not_salvaged", error=str(error))
             return
         self._mended = time.monotonic()

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from thumbseal.errors import LogDamaged, LogError, LogFull
 from thumbseal.log.ballast import Ballast, is_full
-from thumbseal.log.opening import is_damage
+from thumbseal.log.opening import FAILURES, is_damage
 
 MARGIN: Final = 256  # pages past the limit, for what is no event
 FULL: Final = LogFull(
@@ -186,7 +186,7 @@ def _resolve(answers: list[tuple[Job[Any, Any], Any]]) -> None:
     for job, answer in answers:
         if job.future.done():
             continue  # the caller went away
-        if isinstance(answer, sqlite3.Error):
+        if isinstance(answer, FAILURES):
             kind = LogDamaged if is_damage(answer) else LogError
             job.future.set_exception(kind(f"The log cannot be written: {answer}."))
         elif isinstance(answer, BaseException):
