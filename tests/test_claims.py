@@ -15,11 +15,6 @@ pytestmark = pytest.mark.anyio
 STEPS = 50  # of SQLite's machine, for each count
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def work(path: Path, since: int) -> int:
     """How much SQLite does for a claim of ten events past ``since``."""
     counted: list[None] = []

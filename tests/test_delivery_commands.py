@@ -42,11 +42,6 @@ secret = "env:HOOK"
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     (tmp_path / "site.key").write_text(new_key())
     (tmp_path / "thumbseal.toml").write_text(SETTINGS)

@@ -25,11 +25,6 @@ A, B = ThreadId(new_id(NOW)), ThreadId(new_id(NOW))
 ME = ActorId(new_id(NOW))
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=ENGINES)
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
     opened: Log = await request.param.open(tmp_path / "log.db")

@@ -37,11 +37,6 @@ CANARY: Final = "a canary in the rows"
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with open_bench(tmp_path) as opened:
         yield opened

@@ -23,11 +23,6 @@ RULE = {"support": Retention(1_000, upstreams=(NAME,))}
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     (tmp_path / "site.key").write_text(new_key())
     (tmp_path / "thumbseal.toml").write_text(SETTINGS)
