@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.engines.host import Host
 from tests.engines.page import Page, Profile, until
@@ -13,6 +13,8 @@ from tests.proxy import Clock, Proxy, make_settings, running, said
 from thumbseal.conversation import Conversation
 
 Blank = dict[str, str]
+#: How many events this browser has not seen acknowledged.
+QUEUED: Final = "Object.keys(localStorage).filter((key) => key.includes(':q.')).length"
 
 
 class Stage:

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from tests.engines.page import until
-from tests.engines.stage import Stage, marked
+from tests.engines.stage import QUEUED, Stage, marked
 from tests.engines.thumbs import REFUSED, SAVED, THANKS, Thumbs
 from tests.engines.traffic import (
     ASKED,
@@ -19,7 +19,6 @@ from tests.engines.traffic import (
     refuse,
 )
 
-QUEUED: Final = "Object.keys(localStorage).filter((key) => key.includes(':q.')).length"
 BUSY: Final = refuse(503, "unavailable", retry=True)
 SAY: Final = """(() => {
   const thread = thumbseal.openThread({id: "c"});
@@ -82,7 +81,7 @@ def test_retry_after_is_obeyed(stage: Stage) -> None:
     page = stage.open(marked(voted) + marked(other))
     stage.traffic.plan(EVENTS, refuse(503, "unavailable", retry=True, retry_after="1"))
     Thumbs(page, "p:nth-of-type(1) thumb-seal").up()
-    Thumbs(page, "p:nth-of-type(1) thumb-seal").says(SAVED)
+    stage.traffic.wait(EVENTS, 1, 503)
     Thumbs(page, "p:nth-of-type(2) thumb-seal").up()
     stage.holds(voted, thumb="up")
     stage.holds(other, thumb="up")
@@ -98,7 +97,7 @@ def test_retry_after_for_another_tab(stage: Stage) -> None:
     stage.traffic.wait(ASKED, 2, 202)  # neither tab is busy: each sends its own vote
     stage.traffic.plan(EVENTS, refuse(503, "unavailable", retry=True, retry_after="1"))
     Thumbs(page).press_up()
-    Thumbs(page).says(SAVED)
+    stage.traffic.wait(EVENTS, 1, 503)
     Thumbs(there).press_up()
     until(lambda: stage.marks() == 2, "both votes are in the log")
     first, second, *_ = stage.traffic.to(EVENTS)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tests.engines.conftest import MakeStage
 from tests.engines.page import Page, until
-from tests.engines.stage import Stage
+from tests.engines.stage import QUEUED, Stage
 from tests.engines.traffic import EVENTS, drop
 
 HOUR: Final = 3600
@@ -354,6 +354,7 @@ def test_token_too_old_to_renew(stage: Stage) -> None:
     say = "void thumbseal.openThread({id: 'c'}).trackMessage({role: 'user', content: args[0]})"
     page.eval(say, "1")
     stage.records("1")
+    page.wait(f"{QUEUED} === 0")  # the answer came; else the page would repeat it as a new thread
     stage.clock.now += 60 * DAY
     page.reload()
     page.eval(say, "2")

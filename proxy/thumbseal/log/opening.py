@@ -20,6 +20,9 @@ SCHEMA_VERSION: Final = len(STEPS)
 FARTHEST_VERSION: Final = 9_999  # past it no Thumbseal will ever be: it is damage
 APPLICATION_ID: Final = 0x54425331  # "TBS1": so that `file` and we know a log when we see one
 PAGE: Final = 4_096  # bytes
+# How the file of every log begins: pages of that size, a journal, nothing reserved, and the three
+# fractions that SQLite's format fixes.
+HEAD: Final = b"SQLite format 3\0" + PAGE.to_bytes(2, "big") + b"\2\2\0\x40\x20\x20"
 BUSY_MS: Final = 5_000
 WAL_LIMIT: Final = 16 * 1024 * 1024
 # Up to this size a log is looked through at every start: 0.2 s, where 900 MB took 2.4 s.
@@ -92,6 +95,7 @@ def make_ready(path: Path, *, known: bool) -> Salvaged | None:
         path.touch(mode=0o600)  # what people say is for the server's user alone
         with closing(connect(path)) as connection:
             _prepare(connection, path)
+            _check_header(path)
             _check_schema(connection)
             _check(connection, path)
     except salvage.UNREADABLE as error:
@@ -202,6 +206,14 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
     salvage.clear(path)
+
+
+def _check_header(path: Path) -> None:
+    """Raises `sqlite3.DatabaseError` where the file's own header is damaged: as long as the journal
+    holds a good one SQLite does not look there, and after it would refuse every write."""
+    with path.open("rb") as file:
+        if file.read(len(HEAD)) != HEAD:
+            raise sqlite3.DatabaseError("its header is not ours")
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
