@@ -14,6 +14,7 @@
         ├── NotFound         404
         ├── TooLarge         413
         ├── UnsupportedBody  415  a compressed body
+        ├── TooMany          429  over a limit; after a while again
         ├── Unavailable      503  try again later
         └── StorageFull      507  try again later: the server has no room
 
@@ -110,6 +111,18 @@ class UnsupportedBody(RequestError):
 
     status = 415
     code = "unsupported_body"
+
+
+class TooMany(RequestError):
+    """429: over a limit of the site; ``wait`` is in seconds."""
+
+    status = 429
+    code = "rate_limited"
+    retry = True
+
+    def __init__(self, wait: int) -> None:
+        super().__init__("Too much at once. Send it again after the time in Retry-After.")
+        self.wait = wait
 
 
 class Unavailable(RequestError):
