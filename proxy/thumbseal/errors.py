@@ -5,6 +5,7 @@
     ├── LogError             the operator: the log's file or its disk
     │   ├── LogBusy          another server holds it
     │   ├── LogFull          there is no room for more events
+    │   ├── LogOverloaded    more events wait for the disk than it writes within a moment
     │   └── LogDamaged       the file is not what was written
     ├── TokenError           the caller: a token that is not good here
     └── RequestError         the caller: a request refused as a whole
@@ -43,6 +44,10 @@ class LogBusy(LogError):
 
 class LogFull(LogError):
     """The log takes no more events: the disk is full, or the log has its largest size."""
+
+
+class LogOverloaded(LogError):
+    """More events wait to be written than the disk takes within a moment; it passes by itself."""
 
 
 class LogDamaged(LogError):

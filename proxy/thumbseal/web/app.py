@@ -18,7 +18,15 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import __version__, retention, settings
-from thumbseal.errors import LogError, LogFull, RequestError, StorageFull, TooMany, Unavailable
+from thumbseal.errors import (
+    LogError,
+    LogFull,
+    LogOverloaded,
+    RequestError,
+    StorageFull,
+    TooMany,
+    Unavailable,
+)
 from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
@@ -216,8 +224,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    remedy = "Look at the disk of server.log, and at its permissions."
-    _logger.error("log_failed", error=str(error), remedy=remedy)
+    if not isinstance(error, LogOverloaded):  # the metrics tell of that, a flood of lines would not
+        remedy = "Look at the disk of server.log, and at its permissions."
+        _logger.error("log_failed", error=str(error), remedy=remedy)
     text = "The server cannot store events at the moment. Send them again later."
     refusal = StorageFull(text) if isinstance(error, LogFull) else Unavailable(text)
     response = await _refuse(request, refusal)
