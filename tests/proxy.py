@@ -116,6 +116,7 @@ def make_settings(
     keys: Sequence[str] = (),
     others: Sequence[str] = (),
     max_mib: int | None = None,
+    hops: int = 0,
     **site: Any,
 ) -> Settings:
     """Settings of one site, ``support``, with its log in ``folder``; ``others`` name more sites."""
@@ -123,7 +124,8 @@ def make_settings(
     secrets = [Secret(key) for key in keys or (new_key(),)]
     support = Site(keys=secrets, upstreams=list(upstreams), **site)
     more = {name: Site(keys=[Secret(new_key())], origins=[ORIGIN]) for name in others}
-    server = Server(listen="127.0.0.1:0", log=f"sqlite://{folder / 'log.db'}", log_max_mib=max_mib)
+    log = f"sqlite://{folder / 'log.db'}"
+    server = Server("127.0.0.1:0", None, log, log_max_mib=max_mib, trusted_proxies=hops)
     return Settings(server, {"support": support, **more})
 
 

@@ -17,7 +17,7 @@ CUSTOM: Final = '{"type":"custom","id":"%s","at":1,"name":"n","metadata":%s}'
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """One proxy for all limits."""
-    with running(make_settings(tmp_path_factory.mktemp("log"))) as running_proxy:
+    with running(make_settings(tmp_path_factory.mktemp("log"), limits="off")) as running_proxy:
         yield running_proxy
 
 

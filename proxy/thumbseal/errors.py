@@ -5,6 +5,7 @@
     ├── LogError             the operator: the log's file or its disk
     │   ├── LogBusy          another server holds it
     │   ├── LogFull          there is no room for more events
+    │   ├── LogOverloaded    more events wait for the disk than it writes within a moment
     │   └── LogDamaged       the file is not what was written
     ├── TokenError           the caller: a token that is not good here
     └── RequestError         the caller: a request refused as a whole
@@ -14,6 +15,7 @@
         ├── NotFound         404
         ├── TooLarge         413
         ├── UnsupportedBody  415  a compressed body
+        ├── TooMany          429  over a limit; after a while again
         ├── Unavailable      503  try again later
         └── StorageFull      507  try again later: the server has no room
 
@@ -42,6 +44,10 @@ class LogBusy(LogError):
 
 class LogFull(LogError):
     """The log takes no more events: the disk is full, or the log has its largest size."""
+
+
+class LogOverloaded(LogError):
+    """More events wait to be written than the disk takes within a moment; it passes by itself."""
 
 
 class LogDamaged(LogError):
@@ -110,6 +116,18 @@ class UnsupportedBody(RequestError):
 
     status = 415
     code = "unsupported_body"
+
+
+class TooMany(RequestError):
+    """429: over a limit of the site; ``wait`` is in seconds."""
+
+    status = 429
+    code = "rate_limited"
+    retry = True
+
+    def __init__(self, wait: int) -> None:
+        super().__init__("Too much at once. Send it again after the time in Retry-After.")
+        self.wait = wait
 
 
 class Unavailable(RequestError):

@@ -72,13 +72,15 @@ class Secrets:
 PatternName = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]{1,32}\Z")]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 UpstreamName = Annotated[str, Meta(min_length=1, max_length=64)]
+Rate = Annotated[str, Meta(pattern=r"\A(off|[1-9][0-9]{0,8}/(second|minute|hour|day))\Z")]
 Start = Literal["all", "now"]  # where an upstream begins that no server has met
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens, what the world calls it, and where its log lies: an absolute
     ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file; it grows to ``log_max_mib``.
-    ``metrics`` is a listener for them alone, ``lines`` how its log lines look."""
+    ``metrics`` is a listener for them alone, ``lines`` how its log lines look, and
+    ``trusted_proxies`` how many entries of X-Forwarded-For are those of own proxies."""
 
     listen: str = "127.0.0.1:8300"
     public_url: str | None = None
@@ -86,6 +88,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     metrics: str | None = None
     lines: Literal["auto", "json", "console"] = "auto"
     log_max_mib: Annotated[int, Meta(ge=1)] | None = None
+    trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
 
     @property
     def address(self) -> tuple[str, int]:
@@ -165,6 +168,25 @@ def _signing_key(secret: str) -> bytes:
 Upstream = Lunary | Webhook
 
 
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much browsers may say at a site: a number by second, minute, hour or day, or "off".
+    Custom events and changes of a thread count as messages. An address may be an office's, and
+    stand for hundreds of people."""
+
+    messages_per_actor: Rate = "120/minute"
+    messages_per_thread: Rate = "240/minute"
+    messages_per_address: Rate = "1200/minute"
+    messages_per_site: Rate = "60000/minute"
+    feedback_per_actor: Rate = "120/minute"
+    feedback_per_thread: Rate = "240/minute"
+    feedback_per_address: Rate = "1200/minute"
+    feedback_per_site: Rate = "60000/minute"
+    openings_per_address: Rate = "600/minute"
+    openings_per_site: Rate = "60000/minute"
+    reads_per_address: Rate = "1200/minute"
+    reads_per_site: Rate = "60000/minute"
+
+
 class Site(Struct, frozen=True, forbid_unknown_fields=True):
     """One chat application: its signing keys, its origins, its policy, its upstreams."""
 
@@ -176,6 +198,7 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True):
     max_retention_days: Days | None = None
     redact: tuple[Kind, ...] = ()
     redact_patterns: Annotated[dict[PatternName, str], Meta(max_length=MAX_PATTERNS)] = {}
+    limits: Limits | Literal["off"] = Limits()
     upstreams: list[Upstream] = []
 
     def signing_keys(self) -> Keys:

@@ -21,6 +21,7 @@ from tests.bench.history import SITE, write_history
 from tests.bench.machine import Cores, Served, describe, serving
 from tests.bench.traffic import ORIGIN, write_requests
 from thumbseal.keys import Keys, new_key
+from thumbseal.settings import Limits
 from thumbseal.tokens import Tokens
 
 ROOT: Final = Path(__file__).parents[2]
@@ -36,7 +37,12 @@ log = "sqlite:log.db"
 [sites.{site}]
 keys = ["file:../site.key"]
 origins = ["{origin}"]
+
+[sites.{site}.limits]
+{limits}
 """
+# So high that nothing is refused, and counted all the same.
+_LIMITS: Final = "".join(f'{name} = "900000000/minute"\n' for name in Limits.__struct_fields__)
 
 
 class Bench:
@@ -112,7 +118,7 @@ class Bench:
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         settings = folder / "thumbseal.toml"
-        settings.write_text(_SETTINGS.format(site=SITE, origin=ORIGIN), "utf-8")
+        settings.write_text(_SETTINGS.format(site=SITE, origin=ORIGIN, limits=_LIMITS), "utf-8")
         arguments = ("serve", "--config", str(settings))
         with serving("thumbseal", *arguments, cores=self._cores) as served:
             yield served

@@ -33,6 +33,7 @@ log = "sqlite:log.db"
 [sites.support]
 keys = ["file:site.key"]
 origins = ["{origin}"]
+limits = "off"
 
 [[sites.support.upstreams]]
 name = "lunary"

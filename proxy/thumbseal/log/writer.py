@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from thumbseal.errors import LogDamaged, LogError, LogFull
+from thumbseal.errors import LogDamaged, LogError, LogFull, LogOverloaded
 from thumbseal.log.ballast import Ballast, is_full
 from thumbseal.log.opening import FAILURES, is_damage
 
@@ -24,6 +24,8 @@ FULL: Final = LogFull(
     "There is no room for more events. Free some on the disk, or raise server.log_max_mib; "
     "the server goes on by itself then."
 )
+# Events that wait in memory, each up to 64 KiB: half a second of writing, mostly.
+MAX_WAITING: Final = 8_192
 MAX_GROUP: Final = 512  # events in a transaction: far past it a commit delays its first event
 
 I = TypeVar("I")  # noqa: E741  an item
@@ -68,6 +70,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._waiting = 0
         self._thread = threading.Thread(target=self._run, name="thumbseal-log", daemon=True)
         self._thread.start()
 
@@ -76,14 +79,21 @@ class Writer:
 
         Raises:
             LogFull: there is no room for what grows the log.
+            LogOverloaded: too much of what grows it waits already.
             LogDamaged: the file is not what SQLite wrote.
             LogError: the disk refused, or the log is closed; nothing of the item was stored.
         """
         if self._closed:
             raise LogError("The log is closed; the server is about to stop.")
+        if grows and self._waiting + weight > MAX_WAITING:
+            raise LogOverloaded("More events arrive than the log can write.")
         future: asyncio.Future[R] = self._loop.create_future()
+        self._waiting += weight
         self._jobs.put(Job(work, item, weight, grows, future))
-        return await future
+        try:
+            return await future
+        finally:
+            self._waiting -= weight
 
     async def close(self) -> None:
         """Finish the jobs handed in so far."""

@@ -18,7 +18,15 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import __version__, retention, settings
-from thumbseal.errors import LogError, LogFull, RequestError, StorageFull, Unavailable
+from thumbseal.errors import (
+    LogError,
+    LogFull,
+    LogOverloaded,
+    RequestError,
+    StorageFull,
+    TooMany,
+    Unavailable,
+)
 from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
@@ -30,8 +38,10 @@ from thumbseal.upstreams.network import make_client
 from thumbseal.upstreams.webhook import WebhookUpstream
 from thumbseal.web import health
 from thumbseal.web.access import CODE, HEADER, Access
+from thumbseal.web.address import Addresses
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
+from thumbseal.web.limits import Limiter
 from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
@@ -75,7 +85,7 @@ async def open_app(
     """
     server = configured.server
     log = await SqliteLog.open(server.log_path, server.log_max_mib)
-    counters = Counters()
+    counters, limiter = Counters(), Limiter()
     log.watch_commits(counters.count_commit)
     try:
         service = Service(
@@ -83,6 +93,7 @@ async def open_app(
                 settings,
                 log,
                 counters,
+                limiter,
                 clock=clock,
                 dev=dev,
                 more=more(log),
@@ -105,6 +116,7 @@ def build(
     configured: settings.Settings,
     log: Log,
     counters: Counters,
+    limiter: Limiter,
     *,
     clock: Clock,
     dev: bool,
@@ -116,8 +128,9 @@ def build(
     can read every error."""
     sites = Sites(configured, dev=dev)
     metrics = Metrics(counters, sites, log, configured.server.log_path, clock)
+    addresses = Addresses(configured.server.trusted_proxies)
     routes = [
-        *Ingest(sites, log, clock, counters.count_events).routes(),
+        *Ingest(sites, log, clock, counters.count_events, limiter, addresses).routes(),
         *metrics.routes(),
         *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),
@@ -204,12 +217,16 @@ class Doors:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101  the handler table says so
     request.scope[CODE] = error.reason
-    return _problem(error.status, error.reason, error.message, error.retry, error.field)
+    response = _problem(error.status, error.reason, error.message, error.retry, error.field)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.wait)
+    return response
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    remedy = "Look at the disk of server.log, and at its permissions."
-    _logger.error("log_failed", error=str(error), remedy=remedy)
+    if not isinstance(error, LogOverloaded):  # the metrics tell of that, a flood of lines would not
+        remedy = "Look at the disk of server.log, and at its permissions."
+        _logger.error("log_failed", error=str(error), remedy=remedy)
     text = "The server cannot store events at the moment. Send them again later."
     refusal = StorageFull(text) if isinstance(error, LogFull) else Unavailable(text)
     response = await _refuse(request, refusal)

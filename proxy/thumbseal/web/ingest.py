@@ -24,7 +24,9 @@ from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Log, Verdict
 from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
+from thumbseal.web.address import Addresses
 from thumbseal.web.judging import Authority, barred, judge
+from thumbseal.web.limits import Limiter
 from thumbseal.web.passes import check_pass
 from thumbseal.web.sites import ServedSite, Sites
 
@@ -89,11 +91,15 @@ class Ingest:
         log: Log,
         clock: Callable[[], float],
         count: Callable[[str, Sequence[Verdict]], None],
+        limiter: Limiter,
+        addresses: Addresses,
     ) -> None:
         self._sites = sites
         self._log = log
         self._clock = clock
         self._count = count
+        self._limiter = limiter
+        self._addresses = addresses
 
     def routes(self) -> list[Route]:
         return [
@@ -107,6 +113,8 @@ class Ingest:
         asked: Opening = bodies.parse_body(await _body(request), bodies.OPENING)
         site, now = self._sites.named(asked.site), self._clock()
         backend = self._admit(request, site, now)
+        if not backend:
+            self._limiter.check(site, "openings", self._addresses.of(request))
         claims = opening.open_thread(site, asked, self._log.barriers, now, backend=backend)
         answer = OpenedAnswer(
             opening.opened(site, claims),
@@ -123,6 +131,7 @@ class Ingest:
         entries = [_parsed(raw) for raw in envelope.events]
         authority = self._authority(request, envelope, entries)
         judged = [_judged(entry, authority) for entry in entries]
+        judged = self._limiter.admit(authority.site, self._addresses.of(request), judged)
         drafts = [draft for draft in judged if isinstance(draft, Draft)]
         stored = iter(await self._log.append(authority.site.name, drafts, authority.received_at))
         results = [next(stored) if isinstance(each, Draft) else each for each in judged]
@@ -138,6 +147,8 @@ class Ingest:
     async def _states(self, request: Request, tokens: Sequence[str]) -> list[StateOf | Unreadable]:
         read = [self._message(request, token) for token in tokens]
         known = [pair for pair in read if pair is not None]
+        for name in {site for site, _ in known}:
+            self._limiter.check(self._sites.named(name), "reads", self._addresses.of(request))
         states: dict[tuple[str, str], StateOf] = {}
         for (site, thread, actor), _ in groupby(sorted(known, key=_whose), key=_whose):
             states |= await self._actors_states(site, thread, actor)
@@ -208,6 +219,8 @@ class Ingest:
         site, barriers = self._sites.named(entrance.site), self._log.barriers
         backend = self._admit(request, site, now)
         entered = opening.enter(site, entrance, barriers, now)
+        if entered.moved and not backend:
+            self._limiter.check(site, "openings", self._addresses.of(request))
         return Authority(site, entered, barriers, backend, now, envelope.sent_at)
 
     def _message(self, request: Request, token: str) -> tuple[str, MessageClaims] | None:

@@ -1,0 +1,60 @@
+"""The address that a request comes from, as far as it can be known."""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+
+NETWORK: Final = 64  # bits: what one household or one rented server has of IPv6
+_logger: Final = structlog.get_logger()
+
+
+class Addresses:
+    """``hops`` is how many proxies in front add to ``X-Forwarded-For``; what stands farther left
+    than those anybody may have written."""
+
+    def __init__(self, hops: int) -> None:
+        self._hops = hops
+        self._warned = False
+
+    def of(self, request: Request) -> str | None:
+        """The caller's IPv4 address or IPv6 /64 network. None where it would be that of a proxy,
+        and so everybody's: a peer on the own network while no proxy is trusted."""
+        peer = _parsed(request.client.host if request.client else "")
+        told = [entry.strip() for entry in ",".join(_forwarded(request)).split(",") if entry]
+        if self._hops and told:
+            peer = _parsed(told[-min(self._hops, len(told))])
+        elif peer and not peer.is_global:
+            if told:
+                self._warn()
+            return None
+        return _network(peer) if peer else None
+
+    def _warn(self) -> None:
+        if not self._warned:
+            _logger.warning(
+                "proxy_not_trusted",
+                remedy="Set server.trusted_proxies to how many proxies stand in front of this "
+                "server: until then no limit by address holds.",
+            )
+        self._warned = True
+
+
+def _forwarded(request: Request) -> list[str]:
+    return request.headers.getlist("x-forwarded-for")
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _network(address: IPv4Address | IPv6Address) -> str:
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, NETWORK), strict=False))
+    return str(address)
