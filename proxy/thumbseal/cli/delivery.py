@@ -49,8 +49,8 @@ def status(config: Path, upstream: str | None, watch: bool, as_json: bool) -> No
 
 
 async def _go_on(look: Callable[[], None]) -> None:
-    """Look again and again. The loop takes Ctrl-C between two looks: raised in the middle of one, it
-    can come to light where Python swallows it, and is lost."""
+    """Look again and again. The loop takes Ctrl-C between two looks: one that comes in the middle
+    can be raised where Python swallows it, and is lost."""
     while True:
         look()
         await asyncio.sleep(EVERY)
