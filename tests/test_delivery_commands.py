@@ -50,12 +50,17 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
-    """A command in a process of its own."""
+    """A command in a process of its own, which Ctrl-C reaches: a shell has its background jobs
+    ignore it, and what they start inherits that."""
     environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", **HOOK}
     command = (sys.executable, "-m", "thumbseal", *arguments)
     return await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env=environment, stdout=PIPE, stderr=PIPE
+        *command, cwd=folder, env=environment, stdout=PIPE, stderr=PIPE, preexec_fn=_heed_ctrl_c
     )
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def called(folder: Path, *arguments: str) -> Result:

@@ -1,12 +1,10 @@
 """Commands about delivery, beside a running server: where events are, and another try."""
 
-import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -40,20 +38,12 @@ def status(config: Path, upstream: str | None, watch: bool, as_json: bool) -> No
     """
     configured = settings.read(config)
     upstreams = _chosen(configured, upstream)
-    look = partial(_look, configured, upstreams, as_json=as_json, clear=watch)
-    if watch:
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_go_on(look))
-    else:
-        look()
-
-
-async def _go_on(look: Callable[[], None]) -> None:
-    """Look again and again. The loop takes Ctrl-C between two looks: one that comes in the middle
-    can be raised where Python swallows it, and is lost."""
-    while True:
-        look()
-        await asyncio.sleep(EVERY)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            _look(configured, upstreams, as_json=as_json, clear=watch)
+            if not watch:
+                return
+            time.sleep(EVERY)
 
 
 def _look(
