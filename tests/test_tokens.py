@@ -1,6 +1,7 @@
 """Tokens: a token says what it said when it was signed, in its time, to its site, or nothing."""
 
 import hashlib
+import hmac
 import random
 import string
 import traceback
@@ -313,3 +314,28 @@ def _flipped(payload: str, signature: str) -> str:
     """The token with a payload that its signature does not fit."""
     other = "A" if payload[20] != "A" else "B"
     return f"{payload[:20]}{other}{payload[21:]}.{signature}"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_signatures_are_compared_in_constant_time(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer comes sooner because a forged signature begins right: the whole of it is compared,
+    by the one function that takes the same time for all."""
+    compared: list[tuple[int, int]] = []
+    honest = hmac.compare_digest
+
+    def noted(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return honest(one, other)
+
+    monkeypatch.setattr("hmac.compare_digest", noted)
+    payload, _, signature = minted(TOKENS, kind).partition(".")
+    for spoilt in range(0, len(signature), 7):
+        letter = "A" if signature[spoilt] != "A" else "B"
+        forged = f"{payload}.{signature[:spoilt]}{letter}{signature[spoilt + 1 :]}"
+        with pytest.raises(TokenError):
+            read(TOKENS, kind, forged)
+    # The last letter has two spellings of one signature; the others come as far as the comparison.
+    assert len(compared) >= len(range(0, len(signature), 7)) - 1
+    assert set(compared) == {(32, 32)}
