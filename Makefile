@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+HOURS ?= 24
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
 INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test engines examples powercut baddisk clock model check bench setup clean
+.PHONY: help demo test engines examples powercut baddisk clock model check bench soak setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -58,6 +59,9 @@ check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the impo
 
 bench: $(VENV)/.tests ## measure the ratios that the design aims at
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(VENV)/.tests ## run a server at work for HOURS, a day unless set: what it takes must not grow
+	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
 
 setup: $(VENV)/.tests $(VENV)/.checks ## install all of it, for working on the code
 	@echo "Ready: $(VENV)"
