@@ -38,16 +38,22 @@ def check_conservation(path: Path, upstream: str, site: str) -> Counts:
 
 
 class Watch:
-    """Checks once a second while it runs; ``looks`` is how often it could."""
+    """Checks once a second while it runs, except while somebody holds ``rest``; ``looks`` is how
+    often it could."""
 
     def __init__(self, path: Path, upstream: str, site: str) -> None:
         self.looks = 0
+        self.rest = asyncio.Lock()
         self._asked = (path, upstream, site)
 
     async def run(self) -> None:
         """Look until cancelled. On a broken disk nobody can read for a while."""
         while True:
             await asyncio.sleep(PERIOD)
-            with suppress(sqlite3.OperationalError):
-                await asyncio.to_thread(check_conservation, *self._asked)
-                self.looks += 1
+            async with self.rest:
+                await self._look()
+
+    async def _look(self) -> None:
+        with suppress(sqlite3.OperationalError):
+            await asyncio.to_thread(check_conservation, *self._asked)
+            self.looks += 1

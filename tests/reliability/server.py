@@ -106,7 +106,7 @@ class Server:
         self._url = await serving
         answer = await self._http.get(f"{self._url}/readyz")
         assert (answer.status_code, answer.text) == (200, "ready")
-        ready = Ready(time.monotonic() - began, _waited(self._process.pid))
+        ready = Ready(time.monotonic() - began, waited(self._process.pid))
         self._up.set()
         return ready
 
@@ -145,6 +145,11 @@ class Server:
         """Return when nothing is pending or held at the upstream."""
         while (backlog := self.backlog())["pending"] or backlog["held"]:  # noqa: ASYNC110  no event crosses processes
             await asyncio.sleep(POLL)
+
+    def waited(self) -> float:
+        """See `waited`."""
+        assert self._process is not None
+        return waited(self._process.pid)
 
     def backlog(self) -> dict[str, int]:
         """The events that are not delivered, by what they wait for."""
@@ -189,7 +194,7 @@ class Server:
         await self._reading
 
 
-def _waited(pid: int) -> float:
+def waited(pid: int) -> float:
     """The seconds a process could have run and did not: Linux counts them, others say 0."""
     counts = Path(f"/proc/{pid}/schedstat")
     return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0

@@ -10,13 +10,20 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import httpx2
 import pytest
 
+from tests.doubles.lunary import LunaryDouble, SystemClock
+from tests.doubles.serving import serve
+from tests.lines import captured
 from tests.reliability.conftest import Report
+from tests.reliability.oracle import Oracle
+from tests.reliability.page import Page
+from tests.reliability.server import Server
 from thumbseal.errors import LogError
 from thumbseal.events import Custom, Event, Message
 from thumbseal.ids import ActorId, ThreadId, new_id
-from thumbseal.log import Draft, Settled, opening, salvage
+from thumbseal.log import Draft, Settled, mending, opening, salvage
 from thumbseal.log.claims import DAMAGED
 from thumbseal.log.sqlite import SqliteLog
 
@@ -280,19 +287,93 @@ async def _mended(filled: tuple[Path, Known], path: Path) -> None:
     with pytest.raises(LogError, match="cannot be read"):
         await asyncio.gather(*(log.read("support", thread) for thread in known))
     async with asyncio.timeout(20):
-        assert log._mending is not None
-        await log._mending
+        await mended(log)
     (verdict,) = await log.append("support", [draft(THREADS[0], "after")], NOW)
     assert verdict.status == "accepted"
     await _fill_open(log)
     harm_open(path)
     with pytest.raises(LogError, match="cannot be read"):
         await asyncio.gather(*(log.read("support", thread) for thread in known))
-    await log._mending
+    await mended(log)
     await log.close()
     assert len(salvage.quarantined(path)) == 1  # so soon again: it is the disk, and no loop
     await _count(path)
     assert len(salvage.quarantined(path)) == 2
+
+
+SPOILT: Final[list[Harm]] = [flip_header, flip_structure, blank_beginning, cut, empty]
+
+
+def test_a_server_starts_with_a_damaged_log(tmp_path: Path, seed: int, report: Report) -> None:
+    """The same in a process of its own, damaged anew before each start: it is ready, says where the
+    damaged file lies, records and delivers, and never loops."""
+    double = LunaryDouble(SystemClock(), requests_per_minute=10**9)
+    with serve(double) as upstream:
+        figures = asyncio.run(_started(tmp_path, upstream, Random(seed)))
+    report({"test": "damaged_starts", "seed": seed, **figures})
+    assert figures["put_aside"] == figures["told"] >= len(SPOILT) - 1
+
+
+async def _started(folder: Path, upstream: str, random: Random) -> dict[str, int]:
+    told = 0
+    async with (
+        asyncio.timeout(120),
+        httpx2.AsyncClient(trust_env=False) as http,
+        Server(folder, upstream, http) as server,
+    ):
+        page = Page(server, http, Oracle(), random)
+        await server.start()
+        for harm in SPOILT:
+            for _ in range(5):
+                await page.talk(exchanges=3)
+            await server.drained()
+            await server.stop()
+            server.lines.clear()
+            async with server.watch.rest:
+                harm(server.log, random)
+                await server.start()
+            lines = [line for line in server.lines if line.get("event") == "log_salvaged"]
+            told += len(lines)
+            places = {str(place) for place in salvage.quarantined(server.log)}
+            assert {line["quarantine"] for line in lines} <= places
+        await page.talk(exchanges=3)
+        await server.drained()
+        await server.stop()
+    return {"starts": len(SPOILT), "told": told, "put_aside": len(salvage.quarantined(server.log))}
+
+
+async def mended(log: SqliteLog) -> None:
+    """Return when the log has been mended, or is left alone."""
+    assert log._mending.task is not None
+    await log._mending.task
+
+
+def test_a_salvage_that_fails_is_tried_again(
+    filled: tuple[Path, Known], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is no room for the copy the log is closed; then it goes on, without a
+    restart."""
+    monkeypatch.setattr(mending, "AGAIN", 0.05)
+    asyncio.run(_mended_late(filled, tmp_path / "log.db"))
+
+
+async def _mended_late(filled: tuple[Path, Known], path: Path) -> None:
+    log = await SqliteLog.open(path)
+    known = await _fill_open(log)
+    obstacle = path.with_name(f"{path.name}.salvaging")
+    obstacle.mkdir()
+    with captured() as lines:
+        harm_open(path)
+        with pytest.raises(LogError, match="cannot be read"):
+            await asyncio.gather(*(log.read("support", thread) for thread in known))
+        await asyncio.to_thread(lines.named, "not_salvaged", 3)
+        with pytest.raises(LogError):
+            await log.check()
+        obstacle.rmdir()
+        await mended(log)
+    (verdict,) = await log.append("support", [draft(THREADS[0], "after")], NOW)
+    assert verdict.status == "accepted"
+    await log.close()
 
 
 def harm_open(path: Path) -> None:

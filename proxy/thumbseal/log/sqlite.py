@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -39,17 +38,16 @@ from thumbseal.log import (
 )
 from thumbseal.log.ballast import Ballast
 from thumbseal.log.ledger import Batch, Ledger
-from thumbseal.log.opening import FAILURES, PAGE, connect, make_ready, own, owner_path
+from thumbseal.log.mending import Mending, open_sound
+from thumbseal.log.opening import FAILURES, PAGE, connect, own, owner_path
 from thumbseal.log.readers import Readers
 from thumbseal.log.removal import Sweep, Swept
-from thumbseal.log.salvage import suspect
 from thumbseal.log.writer import Work, Writer
 from thumbseal.patterns import Rule
 from thumbseal.redaction import redact
 
 POLL: Final = 1.0  # seconds between looks at what the command line wrote, and at the disk
 WAL_LONG: Final = 16 * 1024 * 1024  # bytes; SQLite itself starts it anew at 4 MiB, if it can
-CALM: Final = 600.0  # seconds; a log that is damaged again so soon has a disk that is
 
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
@@ -68,8 +66,7 @@ class SqliteLog:
         self._observe: Callable[[float], object] = lambda seconds: None
         self._ballast = Ballast(path)
         self._removed = False
-        self._mending: asyncio.Task[None] | None = None
-        self._mended = -CALM
+        self._mending = Mending(path, self._stop, self._start)
         self._seen: tuple[int, int] = (-1, 0)
         self.barriers = Barriers()
         self._logger = structlog.get_logger()
@@ -99,7 +96,7 @@ class SqliteLog:
         except (OSError, *FAILURES) as error:
             raise LogError(f"Cannot open the log {path}: {error}.") from error
         try:
-            await asyncio.to_thread(_make_ready, path, known=known)
+            await asyncio.to_thread(open_sound, path, known=known)
             log = cls(path, owner, max_mib and max_mib * 1024 * 1024 // PAGE)
             await log._see_barriers()
         except FAILURES as error:
@@ -233,10 +230,8 @@ class SqliteLog:
     async def close(self) -> None:
         self._poll.cancel()
         await asyncio.gather(self._poll, return_exceptions=True)
-        if self._mending is not None:
-            await asyncio.gather(self._mending, return_exceptions=True)
-        await self._writer.close()
-        await self._readers.close()
+        await self._mending.close()
+        await self._stop()
         self._owner.close()
 
     def _barring(
@@ -261,7 +256,7 @@ class SqliteLog:
         try:
             return await self._readers.do(work)
         except LogDamaged:
-            self._mend_soon()
+            self._mending.begin()
             raise
 
     async def _writing(
@@ -270,7 +265,7 @@ class SqliteLog:
         try:
             return await self._writer.do(work, item, weight, grows=grows)
         except LogDamaged:
-            self._mend_soon()
+            self._mending.begin()
             raise
 
     async def _see_barriers(self) -> None:
@@ -303,32 +298,9 @@ class SqliteLog:
                 (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self._removed = self._removed and bool(busy)
 
-    def _mend_soon(self) -> None:
-        if self._mending is None or self._mending.done():
-            self._mending = asyncio.create_task(self._mend(), name="thumbseal-mend")
-
-    async def _mend(self) -> None:
-        """Put a damaged log aside and go on with what can be read of it."""
-        suspect(self._path)
-        if time.monotonic() - self._mended < CALM:
-            self._logger.error("log_damaged_again", remedy="Look at the disk, then restart.")
-            return
-        self._logger.error("log_damaged")
+    async def _stop(self) -> None:
         await self._writer.close()
         await self._readers.close()
-        try:
-            await asyncio.to_thread(_make_ready, self._path, known=True)
-        except (LogError, OSError, *FAILURES) as error:
-            self._logger.error("not_salvaged", error=str(error))
-            return
-        self._mended = time.monotonic()
-        self._start()
-
-
-def _make_ready(path: Path, *, known: bool) -> None:
-    salvaged = make_ready(path, known=known)
-    if salvaged is not None:
-        structlog.get_logger().error("log_salvaged", **structs.asdict(salvaged))
 
 
 def _barriers(
