@@ -105,7 +105,7 @@ class Ahead(Clock):
 def staged(profile: Profile, host: Host, folder: Path, **site: Any) -> Iterator[Stage]:
     """A stage; ``site`` are settings of the proxy's one site, ``support``."""
     clock = Ahead()
-    settings = make_settings(folder, origins=[host.url], **site)
+    settings = make_settings(folder, origins=[host.url], **{"limits": "off", **site})
     with running(settings, clock) as proxy:
         traffic = Traffic(proxy.journal._app)
         proxy.journal._app = traffic
