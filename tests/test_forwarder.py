@@ -180,6 +180,17 @@ async def test_a_hold_starts_at_the_failing_event(bench: Bench) -> None:
     assert bench.upstream.take() == ["a: 2 3"]
 
 
+async def test_a_hold_that_moves_on_waits_as_at_first(bench: Bench) -> None:
+    """A thread that got further before it failed again has not failed twice in a row."""
+    await bench.say(A, message("u1"), message("a1"), message("u2"), message("a2"))
+    for since, wait in ((1, 1.0), (2, 1.0), (3, 1.0), (3, 2.0), (4, 1.0)):
+        outcome = Later("busy", since=since)
+        bench.upstream.answer = lambda change, outcome=outcome: outcome  # type: ignore[misc]
+        await bench.forwarder.step()
+        assert await bench.log.next_hold(NAME) == bench.ms + int(wait * 1000)
+        bench.clock.now += wait
+
+
 async def test_a_hold_waits_longer_each_time(bench: Bench) -> None:
     """The n-th attempt waits twice as long as the one before, after a success from the start."""
     bench.upstream.answer = later(A)

@@ -80,22 +80,26 @@ def _delivered(due: Due, change: Change, outcome: Delivered, superseded: set[int
 
 
 def _held(due: Due, outcome: Later, now: float, jitter: Callable[[], float]) -> Settled:
-    """A hold; where the upstream said how long, that is no failure of the thread's."""
+    """A hold; where the upstream said how long, that is no failure of the thread's. One that got
+    further than the last time begins anew: it has not failed twice in a row."""
+    since = due.since_seq if outcome.since is None else max(outcome.since, due.since_seq)
+    failed = due.attempts if since == due.since_seq else 0
     if outcome.after is None:
-        attempts = due.attempts + 1
+        attempts = failed + 1
         plan = outcome.plan
         wait = retry.planned(plan, attempts, jitter()) if plan else retry.delay(attempts, jitter())
     else:
-        attempts, wait = due.attempts, retry.asked(outcome.after)
-    since = due.since_seq if outcome.since is None else outcome.since
+        attempts, wait = failed, retry.asked(outcome.after)
     return Settled(
         due.stored.thread_no,
         attempts,
-        hold_from=max(since, due.since_seq),
+        hold_from=since,
         next_at=int((now + wait) * 1000),
         reason=outcome.reason,
         dead=outcome.dead,
-        again=() if outcome.since is None else tuple(seq for seq in due.again if seq < since),
+        again=()
+        if outcome.since is None
+        else tuple(each for each in due.again if each < outcome.since),
     )
 
 
