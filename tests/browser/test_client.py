@@ -112,6 +112,23 @@ def test_the_first_question_takes_one_request_for_its_thread(site: Site, page: P
     assert site.proxy.journal.count("POST") == 2
 
 
+def test_who_asks_at_the_same_time_waits_for_one_turn(site: Site, page: Page) -> None:
+    """The votes of all answers in a page are asked for in one turn between the tabs."""
+    tokens = [site.answer() for _ in range(4)]
+    turns = page.evaluate(
+        """async (tokens) => {
+          await thumbseal.flush();
+          const request = navigator.locks.request.bind(navigator.locks);
+          let turns = 0;
+          navigator.locks.request = (...args) => { turns += 1; return request(...args); };
+          await Promise.all(tokens.map((token) => thumbseal.getFeedback(token)));
+          return turns;
+        }""",
+        tokens,
+    )
+    assert turns == 1
+
+
 def test_the_page_has_the_last_word_on_an_event(site: Site, page: Page) -> None:
     """`beforeSend` may change an event, or withhold it; a hook that fails withholds it."""
     page.evaluate(

@@ -19,6 +19,8 @@ let failures = 0;
 let maxEvents = MAX_EVENTS;
 /** @type {Promise<unknown>} */
 let turn = Promise.resolve();
+/** The turn that has not begun, for all who ask meanwhile. @type {Promise<unknown> | undefined} */
+let next;
 /** @type {number | undefined} */
 let timer;
 
@@ -38,8 +40,13 @@ export function enqueue(item) {
 export function flush() {
   // Plain http has no locks, and a sandboxed frame refuses them.
   const locked = () => navigator.locks?.request(nameOf("queue"), drain).catch(drain) ?? drain();
-  turn = turn.then(() => consented).then(() => guard(locked));
-  return turn;
+  next ??= turn = turn
+    .then(() => consented)
+    .then(() => {
+      next = undefined;
+      return guard(locked);
+    });
+  return next;
 }
 
 /** Sends at once: the page may be gone in a moment. */

@@ -24,7 +24,10 @@ function disk() {
 /** @param {string} key */
 export function readRecord(key) {
   const name = nameOf(key);
-  return attempt(() => JSON.parse(memory[name] ?? disk()[name]));
+  return attempt(() => {
+    const text = memory[name] ?? disk()?.[name];
+    return text && JSON.parse(text);
+  });
 }
 
 /**
