@@ -128,6 +128,33 @@ def test_a_screen_reader_reads_it(chat: Chat, context: BrowserContext) -> None:
     expect(thumbs.get_by_role("textbox")).to_have_attribute("maxlength", "2000")
 
 
+def test_thumbs_are_named_at_once(chat: Chat, context: BrowserContext) -> None:
+    """Thumbs that a script adds have names and states before anything else runs, and what is so
+    already is not written again: a browser would style a page of a thousand answers twice."""
+    page, thumbs = chat.open(context)
+    expect(thumb(thumbs, "up")).to_be_visible()
+    label, buttons, written = page.evaluate(
+        """async (token) => {
+          const thumbs = document.createElement("thumb-seal");
+          thumbs.setAttribute("message", token);
+          document.body.append(thumbs);
+          const group = thumbs.shadowRoot.querySelector("[role=group]");
+          const buttons = [...group.querySelectorAll("button")]
+            .map((button) => [button.ariaLabel, button.title, button.ariaPressed]);
+          const written = [];
+          new MutationObserver((records) => written.push(...records.map((r) => r.attributeName)))
+            .observe(group, {attributes: true, subtree: true});
+          await thumbseal.flush();
+          await new Promise(requestAnimationFrame);
+          return [group.ariaLabel, buttons, written];
+        }""",
+        chat.token,
+    )
+    assert label == "Rate this answer"
+    assert buttons == [[name, name, "false"] for name in ("Good answer", "Bad answer")]
+    assert written == []
+
+
 def test_the_keyboard_reaches_everything(chat: Chat, context: BrowserContext) -> None:
     """Tab goes through it in the order of sight and out again; Space and Enter press."""
     page, thumbs = chat.open(context)

@@ -25,7 +25,7 @@ LANGUAGES = {
     "zh": "回答得好",
 }
 ENGLISH = "Good answer"
-LINE = re.compile(r'^  (\w+): "([^"\\]+)",$', re.MULTILINE)
+LINE = re.compile(r'^  (\w+): "([^"\\]*)",$', re.MULTILINE)
 
 
 def texts(name: str) -> dict[str, str]:
@@ -54,6 +54,7 @@ def test_a_file_has_every_text(lang: str) -> None:
     the limit that the field has; nothing else is in it."""
     found, english = texts(f"languages/{lang}.mjs"), in_english()
     assert sorted(found) == sorted(english)
+    assert all(found.values())
     assert found["lang"] == lang
     assert found["dir"] == ("rtl" if lang == "ar" else "ltr")
     assert "2000" in found["comment"]
@@ -110,6 +111,16 @@ def test_an_unknown_language_gets_english(chat: Chat, context: BrowserContext) -
     speaks(thumbs, ENGLISH, "en")
     assert not page.evaluate("""performance.getEntriesByType("resource").some(
       ({ name }) => name.includes("/languages/sv"))""")
+
+
+def test_english_runs_as_the_page_does(chat: Chat, context: BrowserContext) -> None:
+    """In a page from right to left whose language there is not, the thumbs stand as the page."""
+    _, thumbs = chat.open(context, html='lang="he" dir="rtl"')
+    speaks(thumbs, ENGLISH, "en")
+    up, down = (thumb(thumbs, name).bounding_box() for name in ("up", "down"))
+    assert up
+    assert down
+    assert up["x"] > down["x"]
 
 
 def test_a_language_that_does_not_load_disturbs_nothing(

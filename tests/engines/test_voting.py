@@ -107,13 +107,14 @@ def test_focus_stays_and_is_visible(stage: Stage) -> None:
 
 
 def test_names_and_states_for_assistive_technology(stage: Stage) -> None:
-    """A named group of two native buttons: their names stay, `aria-pressed` tells the state."""
-    page = stage.open(marked(stage.answer()))
+    """A named group of two native buttons: their names stay, `aria-pressed` tells the state. They
+    belong to no form of the page's, which they would submit."""
+    page = stage.open(f"<form>{marked(stage.answer())}</form>")
     thumbs = Thumbs(page)
     thumbs.shows(None)
     names = (
         "[...thumbs.shadowRoot.querySelectorAll('[role=group] [aria-pressed]')]"
-        ".map((button) => button.matches('button[type=button]') && button.ariaLabel)"
+        ".map((button) => button.matches('button') && !button.form && button.ariaLabel)"
     )
     assert thumbs.eval(names) == ["Good answer", "Bad answer"]
     assert page.eval("find('thumb-seal', '[role=group]').ariaLabel") == "Rate this answer"

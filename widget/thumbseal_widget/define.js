@@ -7,8 +7,9 @@ const NAME = "thumb-seal";
  * @returns what starts the client of those elements
  */
 export function define() {
-  if (!customElements.get(NAME)) {
+  const defined = customElements.get(NAME);
+  if (!defined) {
     customElements.define(NAME, ThumbSeal);
   }
-  return /** @type {typeof ThumbSeal} */ (customElements.get(NAME)).start;
+  return /** @type {typeof ThumbSeal} */ (defined ?? ThumbSeal).start;
 }

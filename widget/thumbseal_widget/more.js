@@ -29,7 +29,7 @@ export function createMore(thumb, look) {
   const asks = () => {
     const { host, feedback } = look();
     const mode = host.getAttribute("comment") ?? options.comment ?? "down";
-    return !!feedback.thumb && [feedback.thumb, "always"].includes(mode);
+    return feedback.thumb && [feedback.thumb, "always"].includes(mode);
   };
 
   const open = () =>
@@ -43,11 +43,13 @@ export function createMore(thumb, look) {
 
   return {
     open,
-    show() {
+    /** @param {() => void} speak for a button that is new */
+    show(speak) {
       if (asks() && !button) {
         button = createButton("more");
         button.onclick = () => (button?.ariaExpanded == "true" ? close() : open());
         thumb.after(button);
+        speak();
       }
       if (button && (button.hidden = !asks())) {
         close();

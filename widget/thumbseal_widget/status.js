@@ -9,17 +9,15 @@ const SAY_FOR_MS = 5000;
 export function createStatus(region) {
   /** @type {number | undefined} */
   let timer;
-  const write = (text = "") => {
-    region.textContent = text;
-  };
-  return (/** @type {string} */ text = "") => {
+  const say = (text = "") => {
     clearTimeout(timer);
-    write();
+    region.textContent = "";
     if (text) {
       timer = setTimeout(() => {
-        write(text);
-        timer = setTimeout(write, SAY_FOR_MS);
+        region.textContent = text;
+        timer = setTimeout(say, SAY_FOR_MS);
       }, SAY_AFTER_MS);
     }
   };
+  return say;
 }

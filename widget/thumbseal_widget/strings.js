@@ -5,7 +5,8 @@ import { options } from "./session.js";
 /** What a person can see or hear but for the form; `sent` and below tell what became of a vote. */
 export const english = {
   lang: "en",
-  dir: "ltr",
+  // As the page has it, which may be Hebrew.
+  dir: "",
   group: "Rate this answer",
   up: "Good answer",
   down: "Bad answer",
@@ -17,8 +18,6 @@ export const english = {
   error: "Not accepted, undone",
 };
 
-const CODES = /^(ar|de|es|fr|hi|it|ja|nl|pl|pt|zh)\b/;
-
 /**
  * The texts in the language that surrounds an element, else in the browser's; English where the
  * server has no other.
@@ -29,7 +28,8 @@ export async function stringsFor(element) {
   /** @type {HTMLElement} */
   const { lang } = element.closest("[lang]") ?? document.documentElement;
   await null; // a page may start the client just after it has defined the element
-  const code = CODES.exec(options.lang || lang || navigator.language)?.[0];
+  const wanted = options.lang || lang || navigator.language;
+  const code = /^(ar|de|es|fr|hi|it|ja|nl|pl|pt|zh)\b/.exec(wanted)?.[0];
   return code
     ? fetchFile(`languages/${code}.mjs`).then(
         (file) => file.default,

@@ -7,13 +7,13 @@ font:var(--thumbseal-font);color:var(--thumbseal-color)}\
 button{all:unset;display:inline-block;vertical-align:middle;padding:var(--pad);\
 margin-inline-end:var(--thumbseal-gap,4px);border-radius:var(--thumbseal-radius,8px);\
 cursor:pointer;fill:none}\
-button:hover,[aria-pressed=true],[aria-expanded=true]{background:var(--thumbseal-hover,#8883)}\
+button:hover,[aria-expanded=true],[aria-pressed=true]{background:var(--thumbseal-hover,#8883)}\
 [aria-pressed=true]{color:var(--thumbseal-active);fill:currentColor}\
 [aria-disabled=true]{cursor:not-allowed}\
 :focus-visible{outline:2px solid var(--thumbseal-focus,currentColor)}\
 svg{display:block;width:var(--thumbseal-size,20px);stroke:currentColor;\
 stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}\
-[part~=down] svg{rotate:180deg}\
+[name=down] svg{rotate:180deg}\
 span,form{font-size:.875em}\
 @media(pointer:coarse){svg{margin:6px}}\
 @media(forced-colors:active){button{border:1px solid}\

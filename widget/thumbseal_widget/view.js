@@ -1,5 +1,5 @@
 /** @import { Detail, EventName, Feedback, Strings, Thumb } from "./types.js" */
-import { createGroup } from "./buttons.js";
+import { describe, template } from "./buttons.js";
 import { getFeedback, trackFeedback } from "./client.js";
 import { subscribe } from "./emitter.js";
 import { messageId } from "./ids.js";
@@ -15,40 +15,32 @@ import { sheet } from "./style.js";
  */
 export function createView(host) {
   const root = host.attachShadow({ mode: "open" });
-  const group = createGroup();
+  const group = /** @type {HTMLElement} */ (template.cloneNode(true));
   /** @type {any} */
-  const parts = group.children;
-  const { up, down } = parts;
-  const say = createStatus(/** @type {Element} */ (group.lastChild));
+  const up = group.firstChild;
+  const down = up.nextSibling;
+  const say = createStatus(down.nextSibling);
   /** @type {Strings} */
   let strings = english;
   /** @type {Feedback} */
   let feedback = {};
   /** What a person who voted here was told; null if nobody waits to hear. @type {string | null} */
   let told = null;
+  let token = "";
+  /** What the token says: asked for once, because all elements hear of each event. */
+  let id = "";
   /** Stops hearing; there while the element stands in the page. @type {(() => void) | undefined} */
   let leave;
 
-  const token = () => host.getAttribute("message") ?? "";
   const thumb = () => feedback.thumb ?? null;
   const more = createMore(down, () => ({ host, options, strings, feedback, record }));
 
-  const speak = () => {
-    const { lang, dir, group: ariaLabel } = strings;
-    Object.assign(group, { lang, dir, ariaLabel });
-    group.querySelectorAll("button[name]").forEach((/** @type {any} */ button) => {
-      button.ariaLabel = button.title = strings[/** @type {Thumb} */ (button.name)];
-      button.ariaDisabled = `${host.hasAttribute("disabled")}`;
-    });
-  };
+  const speak = () => describe(group, strings, thumb(), host.hasAttribute("disabled"));
 
-  const show = (/** @type {Feedback | null} */ next = null) => {
+  const show = (/** @type {Feedback | null | undefined} */ next) => {
     feedback = next ?? {};
-    for (const button of [up, down]) {
-      button.ariaPressed = `${button.name == thumb()}`;
-    }
-    more.show();
     speak();
+    more.show(speak);
   };
 
   /** Pressing the pressed thumb takes the vote back. */
@@ -63,15 +55,15 @@ export function createView(host) {
       say(strings.disabled);
     } else if (tell("change", { thumb: previous, ...patch, previous })) {
       told = "";
-      trackFeedback(token(), patch);
+      trackFeedback(token, patch);
     }
   };
 
   const hear = (/** @type {EventName} */ name, /** @type {Detail} */ detail) => {
-    if (detail.message == messageId(token())) {
+    if (detail.message == id) {
       if (name == "change") {
         show(detail.feedback);
-      } else if (told != null && (detail.event?.type ?? "feedback") == "feedback") {
+      } else if (told != null && detail.event?.type != "message") {
         settle(name, detail.code);
       }
     }
@@ -94,20 +86,21 @@ export function createView(host) {
   const tell = (/** @type {EventName} */ name, /** @type {object} */ more) =>
     host.dispatchEvent(
       new CustomEvent("thumbseal-" + name, {
-        bubbles: true,
         composed: true,
+        bubbles: true,
         cancelable: name == "change",
-        detail: { message: messageId(token()), token: token(), ...more },
+        detail: { message: id, token, ...more },
       }),
     );
 
   const load = async () => {
-    const asked = token();
+    const asked = (token = host.getAttribute("message") ?? "");
+    id = messageId(token);
     strings = await stringsFor(host);
     speak();
     fetchForm();
     const found = await getFeedback(asked);
-    if (asked == token()) {
+    if (asked == token) {
       show(found);
     }
   };
@@ -131,7 +124,7 @@ export function createView(host) {
     update(attribute) {
       if (leave) {
         if (attribute == "message") {
-          show();
+          show(null);
         }
         load();
       }
