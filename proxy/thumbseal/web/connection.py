@@ -121,7 +121,7 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             self._patience -= len(data)
             if self._patience < 0:
-                self.close()
+                self.flow.pause_reading()
             return
         self._spent += len(data)
         try:
