@@ -58,7 +58,7 @@ def check_refusal(answer: bytes, status: int, code: str, *, retry: bool) -> None
         (POST + CHUNKED + b"\r\n1\r\n \r\n0\r\n", b"X: a\r\n"),
     ],
 )
-def test_s21_a_request_that_dribbles_is_closed_at_its_deadline(
+def test_a_request_that_dribbles_is_closed_at_its_deadline(
     raw: Raw, start: bytes, bit: bytes
 ) -> None:
     """More bytes move no deadline, neither of the header nor of the body."""
@@ -70,14 +70,14 @@ def test_s21_a_request_that_dribbles_is_closed_at_its_deadline(
 
 @pytest.mark.parametrize(("start", "answers"), [(b"", []), (ALIVE, [200]), (ALIVE * 2, [200, 200])])
 @pytest.mark.parametrize("bit", [b"", b"\r\n"])
-def test_s21_a_connection_without_a_request_is_closed(
+def test_a_connection_without_a_request_is_closed(
     raw: Raw, start: bytes, answers: list[int], bit: bytes
 ) -> None:
     """Silence, before the first request or after one, and empty lines are nothing to wait for."""
     assert statuses(told(raw.dribbled(start, bit))) == answers
 
 
-def test_s21_a_client_that_does_not_read_is_cut(raw: Raw) -> None:
+def test_a_client_that_does_not_read_is_cut(raw: Raw) -> None:
     """Who asks for more and more and takes no answer has his connection cut."""
 
     async def ask() -> None:
@@ -226,7 +226,7 @@ CORPUS: Final[dict[str, tuple[bytes, list[int]]]] = {
 }  # fmt: skip
 
 
-def test_s36_every_request_has_one_answer_or_none(raw: Raw) -> None:
+def test_every_request_has_one_answer_or_none(raw: Raw) -> None:
     """Requests that are none, or can be read in two ways, end in one clear refusal and a closed
     connection; what is behind them is never read as a request."""
 
@@ -238,7 +238,7 @@ def test_s36_every_request_has_one_answer_or_none(raw: Raw) -> None:
     assert raw.said("request_failed") == []
 
 
-def test_s36_cuts_make_no_difference(raw: Raw) -> None:
+def test_cuts_make_no_difference(raw: Raw) -> None:
     """Byte by byte or at once, the answers are the same."""
 
     async def ask(sent: bytes) -> bytes:

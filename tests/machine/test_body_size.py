@@ -49,7 +49,7 @@ async def _upload(raw: Raw, head: bytes, piece: bytes, pieces: int) -> tuple[byt
             sending.cancel()
 
 
-def test_s20_a_gigabyte_in_chunks_is_refused_at_its_start(raw: Raw) -> None:
+def test_a_gigabyte_in_chunks_is_refused_at_its_start(raw: Raw) -> None:
     """An upload without a length ends within a megabyte, with an answer, and takes no memory."""
     cost = Cost(raw.process.pid)
     head = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -60,7 +60,7 @@ def test_s20_a_gigabyte_in_chunks_is_refused_at_its_start(raw: Raw) -> None:
     assert cost.grown() < 5 * MIB
 
 
-def test_s20_a_length_that_is_too_large_is_refused_before_the_body(raw: Raw) -> None:
+def test_a_length_that_is_too_large_is_refused_before_the_body(raw: Raw) -> None:
     """The answer to a declared length needs no body, and no 100 Continue invites one."""
     head = POST + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n"
     assert statuses(asyncio.run(raw.told(head % (MAX_BODY + 1)))) == [413]
@@ -69,7 +69,7 @@ def test_s20_a_length_that_is_too_large_is_refused_before_the_body(raw: Raw) -> 
 @pytest.mark.parametrize(
     ("route", "expected"), [(b"GET /livez", 200), (b"POST /nowhere", 404), (b"PUT /v1/events", 405)]
 )
-def test_s20_a_body_that_nobody_wants_is_not_read(raw: Raw, route: bytes, expected: int) -> None:
+def test_a_body_that_nobody_wants_is_not_read(raw: Raw, route: bytes, expected: int) -> None:
     """Routes that take no body, or that are none, answer and leave it."""
     cost = Cost(raw.process.pid)
     head = route + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -79,7 +79,7 @@ def test_s20_a_body_that_nobody_wants_is_not_read(raw: Raw, route: bytes, expect
     assert cost.read() <= MIB
 
 
-def test_s20_a_body_longer_than_its_length_is_another_request(raw: Raw) -> None:
+def test_a_body_longer_than_its_length_is_another_request(raw: Raw) -> None:
     """A length that is too small cuts the body there; what follows is no request."""
     sent = POST + b'Content-Length: 2\r\n\r\n{}{"site":"support"}'
     assert statuses(asyncio.run(raw.told(sent))) == [400, 400]
@@ -92,7 +92,7 @@ def bomb() -> bytes:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "GZIP", "x"])
-def test_s23_a_compressed_body_is_refused_unread(raw: Raw, bomb: bytes, coding: str) -> None:
+def test_a_compressed_body_is_refused_unread(raw: Raw, bomb: bytes, coding: str) -> None:
     """Whatever the coding, the answer is 415; a bomb is never unpacked."""
     assert len(bomb) > MAX_BODY
     for body in (bomb, gzip.compress(bomb), zlib.compress(b"{}"), b""):

@@ -141,7 +141,7 @@ def quick(tmp_path: Path) -> Iterator[Raw]:
         yield raw
 
 
-def test_r29_ten_thousand_idle_connections_are_held(patient: Raw, report: Report) -> None:
+def test_ten_thousand_idle_connections_are_held(patient: Raw, report: Report) -> None:
     """All are accepted, answered and kept, others work beside them, and all are answered again;
     when they leave, their files are closed."""
 
@@ -179,7 +179,7 @@ def test_r29_ten_thousand_idle_connections_are_held(patient: Raw, report: Report
     assert {line["event"] for line in patient.lines} == {"serving", "request"}
 
 
-def test_r28_two_thousand_dribblers_keep_nobody_waiting(quick: Raw, report: Report) -> None:
+def test_two_thousand_dribblers_keep_nobody_waiting(quick: Raw, report: Report) -> None:
     """Every good request is answered while they dribble; each of them is closed at its deadline,
     with one answer, whatever it sends."""
 
