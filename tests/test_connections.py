@@ -241,12 +241,18 @@ def test_every_request_has_one_answer_or_none(raw: Raw) -> None:
 def test_cuts_make_no_difference(raw: Raw) -> None:
     """Byte by byte or at once, the answers are the same."""
 
+    async def send(writer: asyncio.StreamWriter, sent: bytes) -> None:
+        for at in range(len(sent)):
+            writer.write(sent[at : at + 1])
+            await writer.drain()
+
     async def ask(sent: bytes) -> bytes:
         async with asyncio.timeout(WAIT), raw.connect() as (reader, writer):
-            for at in range(len(sent)):
-                writer.write(sent[at : at + 1])
-                await writer.drain()
-            return await reader.read()
+            sending = asyncio.create_task(send(writer, sent))
+            try:
+                return await reader.read()
+            finally:
+                sending.cancel()
 
     async def ask_all() -> list[bytes]:
         return await asyncio.gather(*(ask(CORPUS[name][0]) for name in short))

@@ -8,7 +8,6 @@ in two ways, is answered once, after the answers that are still owed, and ends t
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any, Final, NoReturn
 
 import httptools
@@ -57,15 +56,6 @@ FULL: Final = _answer(
 )
 
 
-class Phase(Enum):
-    """What a connection waits for."""
-
-    IDLE = auto()  # the first byte of a request
-    HEADER = auto()  # the rest of a header
-    BODY = auto()  # the rest of a body
-    ANSWER = auto()  # us
-
-
 class Connection(HttpToolsProtocol):
     """A connection of a server with a door."""
 
@@ -85,11 +75,13 @@ class Connection(HttpToolsProtocol):
         self._open = False  # between its first and its last byte
         self._headed = False  # and past its header
         self._keep = False  # whether the connection goes on after it
-        self._spent = 0  # its bytes so far, but for those that its body pays for
+        self._spent = 0  # its bytes so far, but for the first piece, and what its body pays for
+        self._piece = 0  # bytes of the piece that came last
         self._fault = BAD
         # The connection.
         self._running: RequestResponseCycle | None = None
-        self._phase: tuple[int, Phase] | None = None
+        self._resting = False  # nobody waits, neither client nor server
+        self._watched: tuple[int, bool] | None = None  # what the deadline is for: number, headed
         self._began = 0.0
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -123,7 +115,8 @@ class Connection(HttpToolsProtocol):
             if self._patience < 0:
                 self.flow.pause_reading()
             return
-        self._spent += len(data)
+        self._piece = len(data)
+        self._spent += self._piece
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # answered as if nobody had asked for it, and the last
@@ -160,25 +153,28 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._open = False
-        if not self.cycle.response_started:
-            self.cycle.keep_alive = self._keep and not self._ending
+        if self._keep and not self.cycle.response_started:
+            self.cycle.keep_alive = True
+            self.cycle.transport = self.transport
 
     def _check_head(self) -> None:
         """Refuse what RFC 9112 has refused and the parser does not."""
-        version = self.parser.get_http_version()
-        hosts, size = 0, len(self.url)
-        for name, value in self.headers:
-            size += len(name) + len(value) + 4
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding" and (value.lower(), version) != (b"chunked", "1.1"):
-                self._refuse(BAD)
-        if size > MAX_HEAD:
+        if self._spent + self._piece > MAX_HEAD and self._head_size() > MAX_HEAD:
             self._refuse(HUGE)
+        version = self.parser.get_http_version()
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
         if version not in ("1.0", "1.1") or (hosts != 1 and (hosts, version) != (0, "1.0")):
             self._refuse(BAD)
+        if b"transfer-encoding" in names:
+            coding = dict(self.headers)[b"transfer-encoding"]  # the parser takes no second one
+            if version != "1.1" or coding.lower() != b"chunked":
+                self._refuse(BAD)
         if len(self.pipeline) >= MAX_WAITING:
             self._refuse(BAD)
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, fault: bytes) -> NoReturn:
         self._fault = fault
@@ -195,6 +191,8 @@ class Connection(HttpToolsProtocol):
         self._running = None
         if self._ending:
             return
+        if self.transport.is_closing():
+            return self.close()
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
@@ -219,31 +217,29 @@ class Connection(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Set the deadline of what is waited for now; one that runs already stays as it is."""
-        phase = self._number, self._waiting_for()
-        if self._ending or phase == self._phase:
+        if self._ending:
             return
-        now, bounds = self.loop.time(), self._door.bounds
-        if phase[1] is Phase.IDLE:
-            self._door.rest(self)
-        else:
-            self._door.rise(self)
-        self._cancel()
-        match phase[1]:
-            case Phase.IDLE:
-                self._set(bounds.idle, self._expire)
-            case Phase.HEADER:
-                self._began = now
-                self._set(bounds.header, self._expire)
-            case Phase.BODY:
-                if self._phase != (self._number, Phase.HEADER):
-                    self._began = now
-                self._set(self._began + bounds.request - now, self._expire)
-        self._phase = phase
-
-    def _waiting_for(self) -> Phase:
         if self._open:
-            return Phase.BODY if self._headed else Phase.HEADER
-        return Phase.IDLE if self._running is None else Phase.ANSWER
+            if self._watched != (self._number, self._headed):
+                self._watch_request()
+        elif self._deadline is not None:
+            self._watched = None
+            self._cancel()
+        resting = not self._open and self._running is None
+        if resting != self._resting:
+            self._resting = resting
+            if resting:
+                self._door.rest(self, self.loop)
+            else:
+                self._door.rise(self)
+
+    def _watch_request(self) -> None:
+        now, bounds = self.loop.time(), self._door.bounds
+        if self._watched != (self._number, False):  # what runs already began with the header
+            self._began = now
+        allowed = bounds.request if self._headed else bounds.header
+        self._set(self._began + allowed - now, self._expire)
+        self._watched = self._number, self._headed
 
     def _set(self, seconds: float, deed: Callable[[], None]) -> None:
         self._cancel()
@@ -255,11 +251,9 @@ class Connection(HttpToolsProtocol):
             self._deadline = None
 
     def _expire(self) -> None:
-        if not self._open:
-            self.close()
-        elif self.flow.read_paused:  # it is not the client who is late
-            self._phase = None
-            self._watch()
+        if self.flow.read_paused:  # it is not the client who is late
+            self._watched = None
+            self._watch_request()
         else:
             self._fail(LATE)
 

@@ -1,5 +1,7 @@
 """The door of a server: how long its connections may take, how many there may be, who is idle."""
 
+import asyncio
+from itertools import takewhile
 from typing import Final, Protocol
 
 import structlog
@@ -35,12 +37,27 @@ class Door:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._idle: dict[Guest, None] = {}  # the longest first
+        self._idle: dict[Guest, float] = {}  # and since when, the longest first
+        self._sweeping = False
         self._full = False
 
-    def rest(self, guest: Guest) -> None:
-        """Note that it waits for a request."""
-        self._idle[guest] = None
+    def rest(self, guest: Guest, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that it waits for a request, and close it when it has for too long. One timer looks
+        after all: one for each would cost a good part of a request."""
+        self._idle[guest] = loop.time()
+        if not self._sweeping:
+            self._sweeping = True
+            loop.call_later(self.bounds.idle, self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close who was idle for too long, and look again when the next one will have been."""
+        late = loop.time() - self.bounds.idle
+        for guest, _ in list(takewhile(lambda item: item[1] <= late, self._idle.items())):
+            guest.close()
+        first = next(iter(self._idle.values()), None)
+        self._sweeping = first is not None
+        if first is not None:
+            loop.call_later(first - late, self._sweep, loop)
 
     def rise(self, guest: Guest) -> None:
         """Note that it does not."""
