@@ -14,7 +14,8 @@ NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
 INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test engines examples powercut baddisk clock model check bench soak setup clean
+.PHONY: help demo test engines examples powercut baddisk clock crowds model check bench soak \
+	setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -46,6 +47,9 @@ baddisk: $(VENV)/.tests ## run the server on full, broken and read-only disks; n
 
 clock: $(VENV)/.tests ## set the clock of a server at work; needs a C compiler
 	@$(BIN)/python -m pytest tests/machine/test_clock.py $(ARGS)
+
+crowds: $(VENV)/.tests ## hold 10,000 connections, 2,000 slow ones and huge bodies; needs Linux
+	@$(BIN)/python -m pytest tests/machine/test_crowds.py tests/machine/test_body_size.py $(ARGS)
 
 model: $(VENV)/.tests ## try the log against its model with 2,000 histories of 50 steps, for minutes
 	@THUMBSEAL_MODEL_RUNS=2000 $(BIN)/python -m pytest tests/test_log_model.py $(ARGS)

@@ -72,6 +72,7 @@ class Secrets:
 PatternName = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]{1,32}\Z")]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 UpstreamName = Annotated[str, Meta(min_length=1, max_length=64)]
+Seconds = Annotated[float, Meta(gt=0, le=3_600)]
 Rate = Annotated[str, Meta(pattern=r"\A(off|[1-9][0-9]{0,8}/(second|minute|hour|day))\Z")]
 Start = Literal["all", "now"]  # where an upstream begins that no server has met
 
@@ -80,7 +81,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens, what the world calls it, and where its log lies: an absolute
     ``sqlite:///PATH``, or ``sqlite:PATH`` beside the settings file; it grows to ``log_max_mib``.
     ``metrics`` is a listener for them alone, ``lines`` how its log lines look, and
-    ``trusted_proxies`` how many entries of X-Forwarded-For are those of own proxies."""
+    ``trusted_proxies`` how many entries of X-Forwarded-For are those of own proxies. A request's
+    header and the whole of it may take so many seconds to come, and the next one to begin."""
 
     listen: str = "127.0.0.1:8300"
     public_url: str | None = None
@@ -89,6 +91,10 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     lines: Literal["auto", "json", "console"] = "auto"
     log_max_mib: Annotated[int, Meta(ge=1)] | None = None
     trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
+    header_seconds: Seconds = 10
+    request_seconds: Seconds = 30
+    idle_seconds: Seconds = 75
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 12_000
 
     @property
     def address(self) -> tuple[str, int]:

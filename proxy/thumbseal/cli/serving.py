@@ -2,7 +2,7 @@
 
 import webbrowser
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import structlog
@@ -12,11 +12,20 @@ from thumbseal.cli.options import config_option, explained
 from thumbseal.demo.served import PAGES, demo_routes, demo_settings
 from thumbseal.errors import ThumbsealError
 from thumbseal.web.app import open_app
+from thumbseal.web.door import Bounds, fit
 from thumbseal.web.service import Service
 from thumbseal.web.serving import bind, run, serve
 
 # What a running server cannot change.
-FIXED: Final = ("listen", "log", "metrics", "lines")
+FIXED: Final = (
+    "listen", "log", "metrics", "lines",
+    "header_seconds", "request_seconds", "idle_seconds", "max_connections",
+)  # fmt: skip
+
+FEW_FILES: Final = (
+    "The system lets this process open too few files for server.max_connections. Raise the limit: "
+    "LimitNOFILE in a unit of systemd, `ulimit -n` in a shell."
+)
 
 
 @click.command("serve")
@@ -36,9 +45,13 @@ def serve_settings(config: Path, dev: bool) -> None:
     if configured.server.metrics is not None:
         listening.append(bind(*settings.address(configured.server.metrics)))
     url = f"http://{host}:{listening[0].getsockname()[1]}"
+    bounds = _bounds(configured.server)
 
     def started() -> None:
-        structlog.get_logger().info("serving", url=url, sites=list(configured.sites))
+        told: dict[str, Any] = {"url": url, "sites": list(configured.sites)}
+        if bounds.connections < configured.server.max_connections:
+            told |= {"connections": bounds.connections, "remedy": FEW_FILES}
+        structlog.get_logger().info("serving", **told)
 
     async def reread(service: Service) -> None:
         try:
@@ -51,7 +64,7 @@ def serve_settings(config: Path, dev: bool) -> None:
         if fixed:
             structlog.get_logger().warning("restart_needed", settings=fixed)
 
-    run(serve(open_app(configured, dev=dev), listening, started, reread))
+    run(serve(open_app(configured, dev=dev), listening, started, reread, bounds))
 
 
 @click.command()
@@ -83,6 +96,11 @@ def demo(port: int, data: Path, open_: bool) -> None:
 
     app = open_app(demo_settings(port, data), more=demo_routes, pages=PAGES)
     run(serve(app, [listening], started))
+
+
+def _bounds(server: settings.Server) -> Bounds:
+    seconds = server.header_seconds, server.request_seconds, server.idle_seconds
+    return fit(Bounds(*seconds, server.max_connections))
 
 
 def _differs(name: str, one: settings.Server, other: settings.Server) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, assert_never
 
-import msgspec
 import structlog
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -43,6 +42,7 @@ from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
 from thumbseal.web.limits import Limiter
 from thumbseal.web.metrics import Counters, Metrics
+from thumbseal.web.problems import Problem
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
@@ -51,15 +51,6 @@ Clock = Callable[[], float]
 FINISH: Final = 5.0  # seconds for deliveries under way when the server stops
 RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
 _logger: Final = structlog.get_logger()
-
-
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """The error of an answer. ``retry`` is always there: a client must not guess."""
-
-    code: str
-    message: str
-    retry: bool
-    field: str | UnsetType = UNSET
 
 
 @asynccontextmanager
@@ -250,5 +241,4 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 def _problem(status: int, code: str, message: str, retry: bool, field: str | None) -> Response:
     problem = Problem(code, message, retry, UNSET if field is None else field)
-    body = msgspec.json.encode({"error": problem})
-    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
+    return Response(problem.encode(), status, {"Cache-Control": "no-store"}, "application/json")

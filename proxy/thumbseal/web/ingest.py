@@ -239,8 +239,10 @@ async def _body(request: Request) -> bytes:
         raise UnsupportedBody("Send the body as it is, not compressed.")
     backend = "authorization" in request.headers
     limit = bodies.MAX_BACKEND_BODY if backend else events.MAX_BODY
-    body = bytearray()
+    body, declared = bytearray(), int(request.headers.get("content-length", 0))
     try:
+        if declared > limit:
+            raise TooLarge(f"The body is over {limit} bytes.")
         async for chunk in request.stream():
             body += chunk
             if len(body) > limit:

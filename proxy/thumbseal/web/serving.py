@@ -7,13 +7,16 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import FrameType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal.errors import SettingsError
+from thumbseal.web.connection import Connection
+from thumbseal.web.door import USUAL, Bounds, Door
 from thumbseal.web.health import Leaving
 
 # The writer's thread wants the interpreter a few times for each commit; the default of 5 ms would
@@ -66,6 +69,7 @@ async def serve(
     listening: Sequence[socket.socket],
     started: Callable[[], None],
     reread: Callable[[A], Awaitable[None]] | None = None,
+    bounds: Bounds = USUAL,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish the requests under way, and close the app.
 
@@ -73,7 +77,7 @@ async def serve(
     """
     _leave_signals_to_uvicorn()
     async with app as service:
-        server = _Server()
+        server = _Server(bounds)
         server.config.app = Leaving(service, lambda: server.leaving)
         for each in listening:
             each.setblocking(False)
@@ -96,13 +100,15 @@ class _Server(uvicorn.Server):
     """Uvicorn that goes on for a moment after SIGTERM, unready, and stops at a second one or at
     Ctrl-C without that moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self.leaving = False
         self._loop = asyncio.get_running_loop()
         super().__init__(
             uvicorn.Config(
                 _nothing,
                 lifespan="off",
+                http=cast(type[asyncio.Protocol], partial(Connection, Door(bounds))),
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,

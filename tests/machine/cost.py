@@ -1,0 +1,38 @@
+"""What a process costs, as Linux counts it."""
+
+from pathlib import Path
+from typing import Final
+
+MIB: Final = 1024 * 1024
+
+
+class Cost:
+    """What a process has read, and by how much its memory has grown at most, since then."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+        (self._folder / "clear_refs").write_text("5")  # the peak begins anew
+        self._read, self._held = self._bytes(), self.held()
+
+    def read(self) -> int:
+        """Bytes, of sockets and files alike."""
+        return self._bytes() - self._read
+
+    def grown(self) -> int:
+        """Bytes of memory."""
+        return self._status("VmHWM") - self._held
+
+    def held(self) -> int:
+        """Bytes of memory it has now."""
+        return self._status("VmRSS")
+
+    def files(self) -> int:
+        """How many it has open."""
+        return sum(1 for _ in (self._folder / "fd").iterdir())
+
+    def _bytes(self) -> int:
+        return int((self._folder / "io").read_text().split()[1])
+
+    def _status(self, name: str) -> int:
+        lines = (self._folder / "status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
