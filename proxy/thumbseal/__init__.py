@@ -1,10 +1,26 @@
 """A proxy between a chat UI in a browser and the place where a team looks at its conversations.
 
-What is named here is for that chat's own backend: `Site` makes and reads tokens offline.
+What is named here is for that chat's own backend: `Site` makes and reads tokens offline, `parent`
+says to which message the model's calls belong, `Client` and `AsyncClient` record.
 """
 
+from thumbseal.backend.client import AsyncClient, Client, TrackedThread
+from thumbseal.backend.parent import current_message, parent
 from thumbseal.backend.site import Message, Site, Thread
-from thumbseal.errors import SettingsError, ThumbsealError, TokenError
+from thumbseal.errors import SettingsError, ThumbsealError, TokenError, Unreachable
 
-__all__ = ["Message", "SettingsError", "Site", "Thread", "ThumbsealError", "TokenError"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Message",
+    "SettingsError",
+    "Site",
+    "Thread",
+    "ThumbsealError",
+    "TokenError",
+    "TrackedThread",
+    "Unreachable",
+    "current_message",
+    "parent",
+]
 __version__ = "0.1.0"

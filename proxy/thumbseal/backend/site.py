@@ -132,6 +132,11 @@ class Site:
         claims = ThreadClaims(thread, actor, user, EVERY_ROLE, now, now, now + THREAD_LIFE)
         return self._tokens.mint_thread(claims)
 
+    @property
+    def now(self) -> int:
+        """The time in ms."""
+        return int(self._clock() * 1000)
+
 
 def required(environment: Mapping[str, str], name: str) -> str:
     """A variable of the environment.
