@@ -4,10 +4,14 @@ What is named here is for that chat's own backend: `Site` makes and reads tokens
 says to which message the model's calls belong, `Client` and `AsyncClient` record.
 """
 
-from thumbseal.backend.client import AsyncClient, Client, TrackedThread
+from typing import TYPE_CHECKING, Any
+
 from thumbseal.backend.parent import current_message, parent
 from thumbseal.backend.site import Message, Site, Thread
 from thumbseal.errors import SettingsError, ThumbsealError, TokenError, Unreachable
+
+if TYPE_CHECKING:
+    from thumbseal.backend.client import AsyncClient, Client, TrackedThread
 
 __all__ = [
     "AsyncClient",
@@ -24,3 +28,12 @@ __all__ = [
     "parent",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The clients are loaded when first asked for: who only verifies needs none of what sends."""
+    if name in ("AsyncClient", "Client", "TrackedThread"):
+        from thumbseal.backend import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

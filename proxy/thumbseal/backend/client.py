@@ -103,7 +103,7 @@ class Recorder:
     def __init__(
         self, url: str, site: Site, *, max_bytes: int = MAX_BYTES, strict: bool = False
     ) -> None:
-        # Loaded by those who record: importing thumbseal takes half the time without it.
+        # HTTP is loaded by those who record; importing thumbseal does without it.
         from thumbseal.backend.wire import Wire
 
         self.site = site

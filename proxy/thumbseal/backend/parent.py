@@ -5,7 +5,6 @@ it as its parent. Each is told if the application has imported it, since else it
 """
 
 import inspect
-import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack
@@ -24,7 +23,6 @@ _current: Final[ContextVar[Message | None]] = ContextVar("thumbseal.message", de
 _entered: Final[ContextVar[tuple[tuple["Parent", ExitStack], ...]]] = ContextVar(
     "thumbseal.entered", default=()
 )
-_logger: Final = logging.getLogger("thumbseal")
 
 
 def current_message() -> Message | None:
@@ -176,7 +174,10 @@ def _tell_lunary(undo: ExitStack, message: Message) -> None:
     if isinstance(variable, ContextVar):
         _set(undo, variable, {"message_id": message.id, "retrieved": False})
     else:
-        _logger.warning("This version of lunary has no parent that Thumbseal knows how to set.")
+        import logging
+
+        text = "This version of lunary has no parent that Thumbseal knows how to set."
+        logging.getLogger("thumbseal").warning(text)
 
 
 def _tell_opentelemetry(undo: ExitStack, message: Message) -> None:
