@@ -14,8 +14,8 @@ NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
 INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test engines examples powercut baddisk clock crowds model check bench soak \
-	setup clean
+.PHONY: help demo test backend engines examples powercut baddisk clock crowds model check bench \
+	soak setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -30,7 +30,11 @@ demo: $(VENV)/.runtime ## serve the demo: a chat page, the widget and the proxy,
 test: $(VENV)/.tests ## run the tests, in a real browser too
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m pytest --ignore=tests/engines --ignore=tests/examples \
-		--ignore=tests/machine $(ARGS)
+		--ignore=tests/machine --ignore=tests/backend $(ARGS)
+
+backend: $(VENV)/.backend ## run the tests with FastAPI, Flask, Django, OpenTelemetry and real SDKs
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m pytest tests/backend $(ARGS)
 
 engines: $(VENV)/.tests ## run the widget's tests in Chromium, Firefox and WebKit, all installed
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
@@ -63,6 +67,7 @@ check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the impo
 
 bench: $(VENV)/.tests ## measure the ratios that the design aims at
 	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench.backend
 
 soak: $(VENV)/.tests ## run a server at work for HOURS, a day unless set: what it takes must not grow
 	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
@@ -96,9 +101,14 @@ $(VENV)/.tests: $(VENV)/.runtime
 	@$(PIP) --no-build-isolation --editable '.[tests]'
 	@touch $@
 
-$(VENV)/.checks: $(VENV)/.runtime
+$(VENV)/.backend: $(VENV)/.tests
+	@echo 'Installing what a backend is made of ...'
+	@$(PIP) --no-build-isolation --editable '.[tests,backend]'
+	@touch $@
+
+$(VENV)/.checks: $(VENV)/.backend
 	@echo 'Installing what the checks need ...'
-	@$(PIP) --no-build-isolation --editable '.[tests,checks]'
+	@$(PIP) --no-build-isolation --editable '.[tests,backend,checks]'
 	@touch $@
 
 $(TSC): widget/package.json

@@ -34,7 +34,7 @@ def needs(name: str, *extras: str) -> set[str]:
 def reachable() -> set[str]:
     """Everything that Thumbseal and work on it need, and what those need in turn."""
     found: set[str] = set()
-    todo = needs("thumbseal", "tests", "checks") | {"hatchling"}
+    todo = needs("thumbseal", "tests", "backend", "checks") | {"hatchling"}
     while todo:
         found |= todo
         todo = {deeper for name in todo for deeper in needs(name)} - found

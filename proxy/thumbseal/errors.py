@@ -8,6 +8,7 @@
     │   ├── LogOverloaded    more events wait for the disk than it writes within a moment
     │   └── LogDamaged       the file is not what was written
     ├── TokenError           the caller: a token that is not good here
+    ├── Unreachable          an application's backend: no answer from Thumbseal
     └── RequestError         the caller: a request refused as a whole
         ├── BadRequest       400  the body is not what the route takes
         ├── Unauthorized     401  one answer for every bad token, so that nothing can be probed
@@ -56,6 +57,10 @@ class LogDamaged(LogError):
 
 class TokenError(ThumbsealError):
     """A token is forged, misspelt, of another kind or site, or outside its time."""
+
+
+class Unreachable(ThumbsealError):
+    """An application's backend asked Thumbseal and got no answer, or none that it can read."""
 
 
 class RequestError(ThumbsealError):

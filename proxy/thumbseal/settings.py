@@ -1,10 +1,9 @@
-"""Settings: ``thumbseal.toml`` as frozen values. The only reader of the environment.
+"""Settings: ``thumbseal.toml`` as frozen values.
 
 A secret is written as a reference, ``env:NAME`` or ``file:PATH``, and is resolved here; its value
 is never printed, neither by ``repr`` nor in an error.
 """
 
-import os
 import re
 import tomllib
 from base64 import b64decode
@@ -17,12 +16,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from thumbseal.environment import ENVIRONMENT
 from thumbseal.errors import SettingsError
 from thumbseal.ids import Role
 from thumbseal.keys import Keys
 from thumbseal.patterns import Kind, Rule, compile_rules
 
-ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 SQLITE: Final = "sqlite:"
 SITE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _WHSEC: Final = "whsec_"

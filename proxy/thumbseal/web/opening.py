@@ -7,23 +7,15 @@ from msgspec import Struct, structs
 
 from thumbseal.bodies import Entrance, Opening
 from thumbseal.errors import BadRequest, TokenError, Unauthorized
-from thumbseal.ids import (
-    ActorId,
-    ThreadId,
-    actor_of,
-    named_message,
-    named_thread,
-    new_id,
-)
+from thumbseal.ids import ThreadId, named_message, named_thread
 from thumbseal.log import Barriers
+from thumbseal.threads import granted, new_thread
 from thumbseal.tokens import (
     EVERY_ROLE,
     LEEWAY,
     MAX_USER_BYTES,
-    ROLES,
     THREAD_LIFE,
     THREAD_RENEWABLE,
-    Grant,
     ThreadClaims,
 )
 from thumbseal.web.sites import ServedSite
@@ -227,23 +219,8 @@ def _names(site: ServedSite, id_: str, claims: ThreadClaims) -> bool:
 def _fresh(
     site: ServedSite, opening: Opening, earlier: ThreadClaims | None, now: float, *, backend: bool
 ) -> ThreadClaims:
-    if opening.user is not None:
-        actor = actor_of(site.name, opening.user)
-    elif earlier is not None and earlier.user is None:
-        actor = earlier.actor
-    else:
-        actor = ActorId(new_id(int(now * 1000)))
-    if opening.id is None:
-        thread = ThreadId(new_id(int(now * 1000)))
-    else:
-        thread = named_thread(site.name, opening.id, None if backend else actor)
-    grant = EVERY_ROLE if backend else _browser_grant(site)
-    issued = int(now)
-    return ThreadClaims(thread, actor, opening.user, grant, issued, issued, issued + THREAD_LIFE)
-
-
-def _browser_grant(site: ServedSite) -> Grant:
-    grant = Grant(0)
-    for role in site.policy.browser_roles:
-        grant |= ROLES[role]
-    return grant
+    actor = earlier.actor if earlier is not None and earlier.user is None else None
+    grant = EVERY_ROLE if backend else granted(site.policy.browser_roles)
+    return new_thread(
+        site.name, grant, now, user=opening.user, actor=actor, name=opening.id, backend=backend
+    )

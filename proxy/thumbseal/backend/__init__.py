@@ -1,0 +1,1 @@
+"""What runs inside a chatbot's own backend. It needs the application's keys, and no server."""
