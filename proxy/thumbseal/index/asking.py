@@ -1,11 +1,25 @@
 """Asking the index: what pages and exports want to know."""
 
 import asyncio
+import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
-from thumbseal.index import Answer, Changes, Overview, Page, Progress
+import msgspec
+from msgspec import structs
+
+from thumbseal.index import Answer, Changes, Overview, Page, Progress, Summary
+from thumbseal.index.describing import MARKS
+from thumbseal.index.figures import read_overview, read_worst
+from thumbseal.index.file import index_path
 from thumbseal.index.filter import Filter
+from thumbseal.index.query import SORTING, Where, threads_of, words
+from thumbseal.log.readers import Readers
+
+PLACES: Final = 4_096  # see schema.sql
+AROUND: Final = 24  # words of a snippet
+_SUMMARY: Final = msgspec.json.Decoder(Summary)
 
 
 class Index:
@@ -13,41 +27,111 @@ class Index:
     may see. Every method raises `thumbseal.errors.LogError` where the file cannot be read."""
 
     def __init__(self, log_path: Path) -> None:
-        self._path = log_path
+        self._readers = Readers(index_path(log_path))
+        self._watchers: list[asyncio.Event] = []
+        self._total = 0
 
     async def find(
         self, sites: Collection[str], wanted: Filter, now: int, after: str = "", limit: int = 50
     ) -> Page:
         """The threads of a filter in its order, those behind ``after``, which is from the page
         before; one that is not is the beginning. ``now`` in ms."""
-        raise NotImplementedError
+        sorting, where = SORTING[wanted.order], threads_of(sites, wanted, now)
+        where = sorting.behind(where, after)
+
+        def found(connection: sqlite3.Connection) -> Page:
+            threads = _summaries(connection, where, sorting.clause, limit + 1)
+            page = [_with_snippet(connection, each, wanted.text) for each in threads[:limit]]
+            if len(threads) <= limit:
+                return Page(page, None)
+            last = page[-1]
+            return Page(page, sorting.place(last.thread_no, last.downs - last.ups))
+
+        return await self._readers.do(found)
 
     async def overview(self, sites: Collection[str], wanted: Filter, now: int) -> Overview:
         """What the threads of a filter come to; thumbs count by when they were given."""
-        raise NotImplementedError
+        where, span = threads_of(sites, wanted, now), wanted.span(now)
+        return await self._readers.do(lambda each: read_overview(each, where, span, now))
 
     async def worst(
         self, sites: Collection[str], wanted: Filter, now: int, limit: int = 10
     ) -> list[Answer]:
         """The answers with the worst opinions given in the filter's time: more downs than ups
         first, then the lowest score, then the newest."""
-        raise NotImplementedError
+        where, span = threads_of(sites, wanted, now), wanted.span(now)
+        return await self._readers.do(lambda each: list(read_worst(each, where, span, limit)))
 
     async def changes(
         self, sites: Collection[str], wanted: Filter, now: int, after: int, limit: int = 50
     ) -> Changes:
         """The threads with an event past ``after``; begin with `progress().done`."""
-        raise NotImplementedError
+        where = threads_of(sites, wanted, now).also("thread.seq > ?", after)
+
+        def found(connection: sqlite3.Connection) -> Changes:
+            threads = _summaries(connection, where, "thread.seq", limit)
+            whole = len(threads) < limit
+            return Changes(threads, max(_cursor(connection), after) if whole else threads[-1].seq)
+
+        return await self._readers.do(found)
 
     async def progress(self) -> Progress:
         """How far the index is."""
-        raise NotImplementedError
+        done = await self._readers.do(_cursor)
+        return Progress(done, max(done, self._total))
 
     def watch(self) -> asyncio.Event:
         """An event that is set whenever the index has moved on; clear it before you ask. Hand it
         back with `unwatch`."""
-        raise NotImplementedError
+        self._watchers.append(asyncio.Event())
+        return self._watchers[-1]
 
     def unwatch(self, watcher: asyncio.Event) -> None:
         """Set it no more."""
-        raise NotImplementedError
+        self._watchers.remove(watcher)
+
+    def move(self, progress: Progress) -> None:
+        """Note that the index has moved on."""
+        self._total = progress.total
+        for watcher in self._watchers:
+            watcher.set()
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await self._readers.close()
+
+
+def _summaries(
+    connection: sqlite3.Connection, where: Where, order: str, limit: int
+) -> list[Summary]:
+    rows = connection.execute(
+        f"SELECT summary FROM thread WHERE {where.text} ORDER BY {order} LIMIT ?",  # noqa: S608
+        (*where.values, limit),
+    )
+    return [_SUMMARY.decode(summary) for (summary,) in rows]
+
+
+def _with_snippet(connection: sqlite3.Connection, thread: Summary, text: str) -> Summary:
+    if not text:
+        return thread
+    first = thread.thread_no * PLACES
+    row = connection.execute(
+        "SELECT snippet(docs, 0, ?, ?, '…', ?) FROM docs"
+        " WHERE docs MATCH ? AND rowid BETWEEN ? AND ? LIMIT 1",
+        (*MARKS, AROUND, words(text), first, first + PLACES - 1),
+    ).fetchone()
+    return structs.replace(thread, snippet=_pieces(row[0]) if row else ())
+
+
+def _pieces(snippet: str) -> tuple[tuple[str, bool], ...]:
+    """A snippet as (text, found?) pieces."""
+    begin, end = MARKS
+    pieces: list[tuple[str, bool]] = []
+    for part in snippet.split(begin):
+        hit, mark, rest = part.partition(end)
+        pieces += [(hit, True), (rest, False)] if mark else [(part, False)]
+    return tuple(piece for piece in pieces if piece[0])
+
+
+def _cursor(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT cursor FROM state").fetchone()[0])

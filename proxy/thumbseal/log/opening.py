@@ -42,9 +42,15 @@ ORDER BY 1, 2, 3
 FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)  # see `salvage.UNREADABLE`
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection as every user of a log needs it; the file is made if it is not there."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
+    """A connection as every user of a log needs it; the file is made if it is not there, unless
+    ``create`` says that a missing one is an error."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     connection.text_factory = _text
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
