@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from thumbseal.ids import ThreadId
 from thumbseal.index import Answer, Changes, Overview, Page, Progress, Summary
 from thumbseal.index.describing import MARKS
 from thumbseal.index.figures import read_overview, read_worst
@@ -46,6 +47,21 @@ class Index:
                 return Page(page, None)
             last = page[-1]
             return Page(page, sorting.place(last.thread_no, last.downs - last.ups))
+
+        return await self._readers.do(found)
+
+    async def names(
+        self, sites: Collection[str], wanted: Filter, now: int, after: int, limit: int
+    ) -> list[tuple[int, str, ThreadId]]:
+        """The numbers, sites and ids of a filter's threads past a number, in ascending order."""
+        where = threads_of(sites, wanted, now).also("thread.thread_no > ?", after)
+
+        def found(connection: sqlite3.Connection) -> list[tuple[int, str, ThreadId]]:
+            return connection.execute(
+                "SELECT thread_no, site, summary ->> 'thread' FROM thread"  # noqa: S608
+                f" WHERE {where.text} ORDER BY thread_no LIMIT ?",
+                (*where.values, limit),
+            ).fetchall()
 
         return await self._readers.do(found)
 

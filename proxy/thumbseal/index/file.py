@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from thumbseal.log.opening import FAILURES, connect, is_damage
+from thumbseal.log.opening import FAILURES, connect, is_damage, own
 
 VERSION: Final = 1  # an index of another version is made anew
 TABLES: Final = ("state", "thread", "label", "answer", "vote", "docs")
@@ -32,6 +32,27 @@ def prepare(log_path: Path) -> None:
             raise
         discard(path)
         make(path)
+
+
+def empty_beside(log_path: Path) -> None:
+    """Have the index begin anew. One that is damaged is thrown away, which asks for a log that no
+    server has.
+
+    Raises:
+        LogBusy: the file is damaged, and a server has it open.
+        sqlite3.Error, OSError: the disk refuses.
+    """
+    path = index_path(log_path)
+    try:
+        make(path)
+        with closing(open_index(path)) as connection:
+            empty(connection)
+    except FAILURES as error:
+        if not is_damage(error):
+            raise
+        with closing(own(log_path)):
+            discard(path)
+            make(path)
 
 
 def make(path: Path) -> None:
