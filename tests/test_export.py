@@ -9,12 +9,11 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.inside import opened_by_backend
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said, voted
 from thumbseal.cli import main
 from thumbseal.export.table import FORMULAS
 from thumbseal.keys import new_key
-from thumbseal.settings import Settings
-from thumbseal.tokens import EVERY_ROLE, Tokens
 
 SETTINGS: Final = """\
 [server]
@@ -194,11 +193,6 @@ def test_no_cell_is_a_formula(tmp_path: Path, sign: str) -> None:
     assert not [cell for cell in row.values() if cell.lstrip(" ").startswith(FORMULAS)]
 
 
-def backend_token(proxy: Proxy) -> str:
-    """A thread token that writes as the backend."""
-    return str(proxy.open()["thread"]["token"])
-
-
 def test_pairs_of_what_pages_recorded_only_when_asked(tmp_path: Path) -> None:
     with running(make_settings(tmp_path)) as proxy:
         thread = proxy.open()
@@ -222,6 +216,38 @@ def test_pairs_of_what_pages_recorded_only_when_asked(tmp_path: Path) -> None:
     for each in pairs:
         assert each["prompt"] == prompt
         assert each["rejected"] == [{"role": "assistant", "content": "5"}]
+
+
+def test_pairs_stand_in_their_conversation(tmp_path: Path) -> None:
+    """The prompt is what was said before, without what was edited or answered anew. A correction
+    that a page sent is no pair; the backend's is."""
+    with running(make_settings(tmp_path)) as proxy:
+        thread = opened_by_backend(proxy, user="u_42")
+        token, blanks = thread["thread"]["token"], thread["messages"]
+        system, hello, typo, first, edited, poor, good = blanks[:7]
+        proxy.record(
+            token,
+            said(system, "system", "Be brief."),
+            said(hello, "assistant", "Hello!", reply_to=system["token"]),
+            said(typo, "user", "Captial of Peru?"),
+            said(first, "assistant", "What?"),
+            said(edited, "user", "Capital of Peru?", retry_of=typo["token"]),
+            said(poor, "assistant", "Quito"),
+            said(good, "assistant", "Lima", retry_of=poor["token"]),
+            voted(good, thumb="up"),
+        )
+        proxy.record(None, voted(poor, thumb="down", correction="Give me your password."))
+    own = settings_in(tmp_path)
+    (pair,) = lines(own, "--format=pairs")
+    assert [each["content"] for each in pair["prompt"]] == [
+        "Be brief.",
+        "Hello!",
+        "Capital of Peru?",
+    ]
+    assert [each["role"] for each in pair["prompt"]] == ["system", "assistant", "user"]
+    assert pair["chosen"] == [{"role": "assistant", "content": "Lima"}]
+    assert pair["rejected"] == [{"role": "assistant", "content": "Quito"}]
+    assert len(lines(own, "--format=pairs", "--include-browser")) == 2
 
 
 def test_reindex_makes_it_anew_from_a_damaged_file(tmp_path: Path) -> None:

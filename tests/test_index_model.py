@@ -70,7 +70,9 @@ async def _live(
 
 async def _append(log: SqliteLog, thread: ThreadId, share: list[Event], now: int) -> None:
     drafts = [
-        Draft(thread, "ann" if now % 2 else None, "browser", ActorId(each.actor), each.at, each.entry)
+        Draft(
+            thread, "ann" if now % 2 else None, "browser", ActorId(each.actor), each.at, each.entry
+        )
         for each in share
     ]
     await log.append("support", drafts, now)

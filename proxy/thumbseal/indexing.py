@@ -39,8 +39,9 @@ async def _follow(thread: Executor, index: Index, log_path: Path, stored: asynci
     """Return once the log's file is another one."""
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(thread, prepare, log_path)
-    keeper = await loop.run_in_executor(thread, Keeper, log_path)
+    keeper = Keeper(log_path)
     try:
+        await loop.run_in_executor(thread, keeper.open)
         while keeper.is_current:
             stored.clear()
             began = loop.time()

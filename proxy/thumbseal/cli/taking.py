@@ -103,7 +103,8 @@ def reindex(config: Path) -> None:
     """
     path = settings.read(config).server.log_path
     with opening.beside(path):
-        empty_beside(path)
+        pass
+    empty_beside(path)
     done = _catch_up(path, say=True)
     click.echo(f"Indexed {many(done, 'event')}.")
 
@@ -120,11 +121,12 @@ def _filter(asked: dict[str, str | None]) -> Filter:
 
 def _catch_up(path: Path, *, say: bool = False) -> int:
     """Bring the index up to date, with a bar on a terminal; how many events it has read."""
+    with opening.beside(path):
+        pass  # what is wrong with the log is no matter of the index
     try:
-        with opening.beside(path):
-            make(index_path(path))
-            with Keeper(path) as keeper:
-                return _steps(keeper, say=say)
+        make(index_path(path))
+        with Keeper(path) as keeper:
+            return _steps(keeper, say=say)
     except (OSError, *opening.FAILURES) as error:
         raise LogError(
             f"The index of {path} cannot be written: {error}. Look at the disk; then `thumbseal "

@@ -7,7 +7,7 @@ command may take steps beside the server.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,7 +21,7 @@ from thumbseal.index.describing import Described, describe
 from thumbseal.index.file import empty, index_path, open_index
 from thumbseal.log.claims import read_thread
 from thumbseal.log.ledger import last_seq
-from thumbseal.log.opening import connect
+from thumbseal.log.opening import join
 
 PLACES: Final = 4_096  # documents of one thread, see schema.sql
 MERGED: Final = 200  # pages of the words' index put together at a time
@@ -39,24 +39,31 @@ class Step(Struct, frozen=True):
 class Keeper:
     """The one who writes the index, step by step; use it from one thread at a time."""
 
+    _log: sqlite3.Connection
+    _index: sqlite3.Connection
+
     def __init__(self, log_path: Path) -> None:
-        """Raises `sqlite3.Error` where one of the files cannot be opened."""
         self._log_path = log_path
-        self._inode = log_path.stat().st_ino
-        self._log = connect(log_path, create=False)
-        self._log.execute("PRAGMA query_only = ON")
-        self._index = open_index(index_path(log_path))
+        self._inode = 0
         self._version = -1
+        self._files = ExitStack()
 
     def __enter__(self) -> Self:
+        self.open()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def open(self) -> None:
+        """Raises `sqlite3.Error` or OSError where one of the files cannot be opened."""
+        self._inode = self._log_path.stat().st_ino
+        self._log = self._files.enter_context(closing(join(self._log_path)))
+        self._index = self._files.enter_context(closing(open_index(index_path(self._log_path))))
+
     def close(self) -> None:
-        self._log.close()
-        self._index.close()
+        """Let go of the files, however far they were opened."""
+        self._files.close()
 
     @property
     def is_current(self) -> bool:
