@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from thumbseal.cli import main
 from thumbseal.export.table import FORMULAS
 from thumbseal.keys import new_key
 
+EXPORT_PAGE: Final = Path(__file__).parent.parent / "docs" / "export.md"
 SETTINGS: Final = """\
 [server]
 log = "sqlite:log.db"
@@ -42,7 +44,10 @@ def run(*arguments: str | Path, code: int = 0) -> Result:
 
 
 def taken(file: Path, *options: str) -> bytes:
-    return run("export", "--config", file, *options).stdout_bytes
+    """What an export gives. A server in this process would have its lines in a captured stdout."""
+    output = file.with_name("taken")
+    run("export", "--config", file, "--output", output, *options)
+    return output.read_bytes()
 
 
 def lines(file: Path, *options: str) -> list[dict[str, Any]]:
@@ -266,3 +271,21 @@ def test_without_a_log_the_commands_say_so(tmp_path: Path) -> None:
     own = settings_in(tmp_path)
     for command in ("export", "reindex"):
         assert "no server has run" in run(command, "--config", own, code=1).output
+
+
+def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line of shell in docs/export.md, in its order; `import` in a place of its own."""
+    with running(make_settings(tmp_path)) as proxy:
+        talk(proxy)
+    settings_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```sh\n(.*?)```", EXPORT_PAGE.read_text("utf-8"), re.DOTALL)
+    commands = [line.split()[1:] for block in blocks for line in block.splitlines()]
+    assert {command[0] for command in commands} == {"export", "import", "reindex"}
+    for command in commands:
+        if command[0] == "import":
+            settings_in(tmp_path / "new")
+            command = [*command, "--config", "new/thumbseal.toml"]
+        run(*command)
+    assert (tmp_path / "all.jsonl").read_bytes().count(b"\n") == 1
+    assert (tmp_path / "week.csv").exists()
