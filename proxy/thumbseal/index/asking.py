@@ -16,7 +16,7 @@ from thumbseal.index.describing import MARKS
 from thumbseal.index.figures import read_overview, read_worst
 from thumbseal.index.file import index_path
 from thumbseal.index.filter import Filter
-from thumbseal.index.query import SORTING, Where, threads_of, words
+from thumbseal.index.query import SORTING, Where, threads_of, without_text, words
 from thumbseal.log.readers import Readers
 
 PLACES: Final = 4_096  # see schema.sql
@@ -38,11 +38,16 @@ class Index:
     ) -> Page:
         """The threads of a filter in its order, those behind ``after``, which is from the page
         before; one that is not is the beginning. ``now`` in ms."""
-        sorting, where = SORTING[wanted.order], threads_of(sites, wanted, now)
+        sorting = SORTING[wanted.order]
+        streams = bool(wanted.text) and wanted.order != "worst"
+        where = (without_text if streams else threads_of)(sites, wanted, now)
         where = sorting.behind(where, after)
 
         def found(connection: sqlite3.Connection) -> Page:
-            threads = _summaries(connection, where, sorting.clause, limit + 1)
+            if streams:
+                threads = _hits(connection, where, words(wanted.text), sorting.down, limit + 1)
+            else:
+                threads = _summaries(connection, where, sorting.clause, limit + 1)
             page = _with_snippets(connection, threads[:limit], wanted.text)
             if len(threads) <= limit:
                 return Page(page, None)
@@ -126,6 +131,26 @@ def _summaries(
         (*where.values, limit),
     )
     return [_SUMMARY.decode(summary) for (summary,) in rows]
+
+
+def _hits(
+    connection: sqlite3.Connection, where: Where, text: str, down: bool, limit: int
+) -> list[Summary]:
+    """The threads in which a text stands, by number. FTS5 gives its finds in that order, so the
+    first ones of a common word cost little: nothing collects and sorts the rest."""
+    rows = connection.execute(
+        "SELECT thread.thread_no, summary FROM docs CROSS JOIN thread"  # noqa: S608
+        " ON thread.thread_no = docs.rowid >> 12"
+        f" WHERE docs MATCH ? AND {where.text} ORDER BY docs.rowid {'DESC' if down else 'ASC'}",
+        (text, *where.values),
+    )
+    found: dict[int, Summary] = {}
+    for number, summary in rows:
+        if number not in found:
+            found[number] = _SUMMARY.decode(summary)
+        if len(found) == limit:
+            break
+    return list(found.values())
 
 
 def _with_snippets(

@@ -66,6 +66,17 @@ _OPINION: Final = {
 
 def threads_of(sites: Collection[str], wanted: Filter, now: int) -> Where:
     """The threads that a filter shows to somebody who may see these sites."""
+    where = without_text(sites, wanted, now)
+    if wanted.text:
+        where = where.also(
+            "thread.thread_no IN (SELECT rowid >> 12 FROM docs WHERE docs MATCH ?)",
+            words(wanted.text),
+        )
+    return where
+
+
+def without_text(sites: Collection[str], wanted: Filter, now: int) -> Where:
+    """The same, whatever they say."""
     seen = sorted(site for site in sites if wanted.site in ("", site))
     where = Where(f"thread.site IN ({', '.join('?' * len(seen))})", tuple(seen))
     for value in (wanted.thumb, wanted.comment):
@@ -81,13 +92,7 @@ def threads_of(sites: Collection[str], wanted: Filter, now: int) -> Where:
             )
     since, until = wanted.span(now)
     where = where if since is None else where.also("thread.last_at >= ?", since)
-    where = where if until is None else where.also("thread.first_at < ?", until)
-    if wanted.text:
-        where = where.also(
-            "thread.thread_no IN (SELECT rowid >> 12 FROM docs WHERE docs MATCH ?)",
-            words(wanted.text),
-        )
-    return where
+    return where if until is None else where.also("thread.first_at < ?", until)
 
 
 def words(text: str) -> str:
