@@ -8,6 +8,7 @@ from thumbseal.cli.delivery import retry, status
 from thumbseal.cli.secrets import keys, token
 from thumbseal.cli.serving import demo, serve_settings
 from thumbseal.cli.setup import check, embed, init
+from thumbseal.cli.taking import export, import_file, reindex
 from thumbseal.cli.upstream import upstream
 
 
@@ -31,6 +32,9 @@ for _command in (
     retry,
     upstream,
     erase,
+    export,
+    import_file,
+    reindex,
     token,
     keys,
 ):

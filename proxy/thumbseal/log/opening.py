@@ -44,7 +44,20 @@ FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)  # see `salvage.UNREADABLE
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection as every user of a log needs it; the file is made if it is not there."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+
+
+def join(path: Path) -> sqlite3.Connection:
+    """A connection for reading only; a file that is not there is an error."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = _set_up(
+        sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.text_factory = _text
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA journal_mode = WAL")

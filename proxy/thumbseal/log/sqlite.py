@@ -122,11 +122,7 @@ class SqliteLog:
         return verdicts
 
     async def read(self, site: str, thread: ThreadId) -> StoredThread | None:
-        def found(connection: sqlite3.Connection) -> StoredThread | None:
-            thread_no = _thread_no(connection, site, thread)
-            return None if thread_no is None else claims.read_thread(connection, thread_no)
-
-        return await self._reading(found)
+        return await self._reading(lambda connection: read_named(connection, site, thread))
 
     async def recent(self, site: str, limit: int) -> list[StoredThread]:
         def newest(connection: sqlite3.Connection) -> list[StoredThread]:
@@ -301,6 +297,12 @@ class SqliteLog:
     async def _stop(self) -> None:
         await self._writer.close()
         await self._readers.close()
+
+
+def read_named(connection: sqlite3.Connection, site: str, thread: ThreadId) -> StoredThread | None:
+    """See `thumbseal.log.Log.read`."""
+    thread_no = _thread_no(connection, site, thread)
+    return None if thread_no is None else claims.read_thread(connection, thread_no)
 
 
 def _barriers(

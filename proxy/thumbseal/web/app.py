@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thumbseal import __version__, retention, settings
+from thumbseal import __version__, indexing, retention, settings
 from thumbseal.errors import (
     LogError,
     LogFull,
@@ -27,6 +28,7 @@ from thumbseal.errors import (
     Unavailable,
 )
 from thumbseal.forwarder import Forwarder, steady_clock
+from thumbseal.index.asking import Index
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
 from thumbseal.upstreams import Upstream
@@ -94,11 +96,12 @@ async def open_app(
             lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
             counters.count_reload,
         )
-        try:
-            await service.use(configured)
-            yield service
-        finally:
-            await service.close()
+        async with _indexing(log, server.log_path):
+            try:
+                await service.use(configured)
+                yield service
+            finally:
+                await service.close()
     finally:
         await log.close()
 
@@ -144,6 +147,19 @@ def build(
     own = Starlette(routes=metrics.own_routes(), exception_handlers=handlers)
     port = settings.address(configured.server.metrics)[1]
     return Access(Doors(public, own, port), counters.count_request)
+
+
+@asynccontextmanager
+async def _indexing(log: Log, log_path: Path) -> AsyncIterator[Index]:
+    """The index, following its log while this lasts."""
+    index = Index(log_path)
+    following = asyncio.create_task(indexing.run(log, index, log_path), name="thumbseal-index")
+    try:
+        yield index
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await index.close()
 
 
 @asynccontextmanager

@@ -1,0 +1,61 @@
+"""Indexing: the index of a running server follows its log, within a second and politely."""
+
+import asyncio
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from thumbseal.index.asking import Index
+from thumbseal.index.file import prepare
+from thumbseal.index.keeping import Keeper
+from thumbseal.log import Log
+from thumbseal.log.opening import FAILURES
+
+STEP: Final = 500  # events at a time: about the tenth of a second
+EVERY: Final = 1.0  # seconds between looks for what a command has removed beside the server
+AGAIN: Final = 5.0  # seconds after a failure
+_logger: Final = structlog.get_logger()
+
+
+async def run(log: Log, index: Index, log_path: Path) -> None:
+    """Keep the index up to date, for ever; returns only by cancellation."""
+    stored = log.watch()
+    while True:
+        # One thread for all that the keeper does: it is closed when its last step is through.
+        thread = ThreadPoolExecutor(1, "thumbseal-index")
+        try:
+            await _follow(thread, index, log_path, stored)
+        except (OSError, *FAILURES) as error:
+            _logger.error("index_failed", error=str(error), remedy="Look at the disk.")
+            await asyncio.sleep(AGAIN)
+        finally:
+            await asyncio.to_thread(thread.shutdown)
+
+
+async def _follow(thread: Executor, index: Index, log_path: Path, stored: asyncio.Event) -> None:
+    """Return once the log's file is another one."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(thread, prepare, log_path)
+    keeper = Keeper(log_path)
+    try:
+        await loop.run_in_executor(thread, keeper.open)
+        while keeper.is_current:
+            stored.clear()
+            began = loop.time()
+            step = await loop.run_in_executor(thread, keeper.step, STEP)
+            if step.changed:
+                index.move(step.progress)
+            if step.more:  # half of the time is for whoever records
+                await asyncio.sleep(loop.time() - began)
+            else:
+                await _wait(stored, EVERY)
+    finally:
+        thread.submit(keeper.close)
+
+
+async def _wait(stored: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stored.wait(), seconds)
