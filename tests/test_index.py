@@ -190,3 +190,13 @@ def _purged(path: Path) -> bool:
         (threads,) = connection.execute("SELECT count(*) FROM thread").fetchone()
         (purging,) = connection.execute("SELECT purging FROM state").fetchone()
     return threads == 1 and not purging
+
+
+def test_a_comment_that_is_changed_is_found_as_it_is_now(proxy: Proxy) -> None:
+    thread = proxy.open()
+    token, answer = thread["thread"]["token"], thread["messages"][0]
+    proxy.record(token, said(answer, "assistant", "No."), voted(answer, comment="turquoise"))
+    assert find(proxy, text="turquoise").threads
+    proxy.record(token, voted(answer, comment="vermilion"))
+    assert find(proxy, text="vermilion").threads
+    assert not find(proxy, text="turquoise").threads

@@ -22,11 +22,12 @@ from thumbseal.log.sqlite import SqliteLog
 THREADS: Final = [ThreadId(new_id(n)) for n in range(3)]
 DEEDS: Final = st.lists(
     st.sampled_from(["append", "append", "append", "erase", "expire", "step", "step", "reset"]),
-    max_size=25,
+    min_size=20,
+    max_size=30,
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(histories(), min_size=3, max_size=3), DEEDS, st.integers(1, 5), st.randoms())
 def test_kept_along_or_made_anew(
     told: list[list[Event]], deeds: list[str], limit: int, chance: random.Random
