@@ -180,7 +180,8 @@ def test_a_request_is_refused_as_a_whole(proxy: Proxy) -> None:
     assert code({"events": []}) == 401
     assert code({"events": []}, Authorization=f"Bearer {key[:-1]}") == 401
     assert code({"events": []}, **good, Origin="https://evil.example") == 403
-    assert [code(body, **good) for body in ({}, [], {"events": [1]}, b"{")] == [400] * 4
+    bodies: list[Any] = [{}, [], {"events": [1]}, b"{"]
+    assert [code(body, **good) for body in bodies] == [400] * 4
     assert code({"events": [{}] * (MAX_RUNS + 1)}, **good) == 413
     assert code({"events": [{"x": "x" * 2**20}]}, **good) == 413
 

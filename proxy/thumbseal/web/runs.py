@@ -6,7 +6,7 @@ Facts about the wire are those of Lunary's open-source backend and its SDKs (npm
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ def spellings(thread: ThreadId, key: str) -> frozenset[str]:
     return frozenset((thread, str(uuid.UUID(digest[:32]))))
 
 
-def in_order(runs: list[Run]) -> list[Run]:
+def in_order(runs: Sequence[Run]) -> list[Run]:
     """The order in which Lunary works and answers: by time, and equal ones as they were sent.
     What has no time that can be read comes last."""
     moments = [_moment(run.get("timestamp")) for run in runs]
