@@ -20,7 +20,7 @@ from thumbseal.errors import BadRequest
 from thumbseal.events import (
     MAX_INTEGER,
 )
-from thumbseal.web.ingest import _body
+from thumbseal.web.ingest import read_body
 
 PATHS: Final = ("/v1/threads", "/v1/events", "/v1/feedback")
 
@@ -141,7 +141,7 @@ def test_a_body_that_ends_early_is_a_bad_request() -> None:
 
     request = Request({"type": "http", "method": "POST", "headers": []}, receive)
     with pytest.raises(BadRequest, match="ended early"):
-        asyncio.run(_body(request))
+        asyncio.run(read_body(request))
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/", "/livez", "/readyz", "/embed.json", "/widget.js"])

@@ -11,7 +11,6 @@ import structlog
 from msgspec import UNSET
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -43,6 +42,7 @@ from thumbseal.web.address import Addresses
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
 from thumbseal.web.limits import Limiter
+from thumbseal.web.lunary_api import LunaryApi, Preflights
 from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.problems import Problem
 from thumbseal.web.service import Service
@@ -125,6 +125,7 @@ def build(
     addresses = Addresses(configured.server.trusted_proxies)
     routes = [
         *Ingest(sites, log, clock, counters.count_events, limiter, addresses).routes(),
+        *LunaryApi(sites, log, clock, counters.count_events, limiter, addresses).routes(),
         *metrics.routes(),
         *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),
@@ -136,12 +137,8 @@ def build(
         HTTPException: _http_error,
         Exception: _failed,
     }
-    public = CORSMiddleware(
-        Starlette(routes=routes, exception_handlers=handlers),
-        allow_origin_regex=sites.origins,
-        allow_methods=("GET", "POST"),
-        expose_headers=("Retry-After", HEADER),
-    )
+    inner = Starlette(routes=routes, exception_handlers=handlers)
+    public = Preflights(inner, sites.origins, ("Retry-After", HEADER))
     if configured.server.metrics is None:
         return Access(public, counters.count_request)
     own = Starlette(routes=metrics.own_routes(), exception_handlers=handlers)

@@ -110,7 +110,7 @@ class Ingest:
 
     async def open_thread(self, request: Request) -> Response:
         """``POST /v1/threads``: a thread token, blank message tokens, the site's policy."""
-        asked: Opening = bodies.parse_body(await _body(request), bodies.OPENING)
+        asked: Opening = bodies.parse_body(await read_body(request), bodies.OPENING)
         site, now = self._sites.named(asked.site), self._clock()
         backend = self._admit(request, site, now)
         if not backend:
@@ -125,7 +125,7 @@ class Ingest:
 
     async def record(self, request: Request) -> Response:
         """``POST /v1/events``: store up to 50 events, each judged on its own."""
-        envelope = bodies.parse_envelope(await _body(request))
+        envelope = bodies.parse_envelope(await read_body(request))
         if len(envelope.events) > bodies.MAX_BATCH:
             raise TooLarge(f"At most {bodies.MAX_BATCH} events in a request.", field="events")
         entries = [_parsed(raw) for raw in envelope.events]
@@ -141,7 +141,7 @@ class Ingest:
 
     async def read_back(self, request: Request) -> Response:
         """``POST /v1/feedback``: what the tokens' actors think of their messages now."""
-        asked = bodies.parse_body(await _body(request), bodies.QUESTION)
+        asked = bodies.parse_body(await read_body(request), bodies.QUESTION)
         return _json(StatesAnswer(await self._states(request, asked.messages)))
 
     async def _states(self, request: Request, tokens: Sequence[str]) -> list[StateOf | Unreadable]:
@@ -233,7 +233,7 @@ class Ingest:
         return None if barred(site, claims, self._log.barriers) else (site.name, claims)
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body, read no further than its limit: a declared length may lie."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedBody("Send the body as it is, not compressed.")

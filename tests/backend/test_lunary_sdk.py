@@ -1,0 +1,36 @@
+"""Lunary's own SDK for Python (PyPI, see constraints.txt) at this proxy, with a thread token."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.proxy import make_settings, running
+from thumbseal.events import Opinion
+
+#: Its arguments are the proxy, the thread's token and the thread's id. The SDK sends at its end.
+SCRIPT: Final = """
+import sys
+import lunary
+lunary.config(api_url=sys.argv[1], app_id=sys.argv[2])
+thread = lunary.open_thread(id=sys.argv[3], tags=["blue"])
+thread.track_message({"role": "user", "content": "Why?"})
+answer = thread.track_message({"role": "assistant", "content": "Because."})
+lunary.track_feedback(answer, {"thumb": "up"})
+lunary.track_feedback(answer, {"thumb": "down"})
+thread.track_event("copied")
+"""
+
+
+def test_the_python_sdk_writes_the_keys_thread(tmp_path: Path) -> None:
+    """Its hashed ids meet: both messages are in the thread, and the last vote is on the answer."""
+    with running(make_settings(tmp_path), time.time) as proxy:
+        thread = proxy.open()["thread"]
+        arguments = [sys.executable, "-c", SCRIPT, proxy.url, thread["token"], thread["id"]]
+        subprocess.run(arguments, check=True)
+        (told,) = proxy.conversations()
+    assert (told.thread, told.tags) == (thread["id"], ("blue",))
+    assert [turn.message.content for turn in told.turns] == ["Why?", "Because."]
+    (rating,) = told.ratings.values()
+    assert (rating.message, rating.opinion) == (told.turns[1].message.message, Opinion("down"))

@@ -1,0 +1,104 @@
+"""Lunary's own SDK for browsers (npm, see package.json) at this proxy: URL and key are all that
+changes. The key is a thread token."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from tests.browser.hosting import until
+from tests.doubles.lunary import PROJECT, LunaryDouble
+from tests.doubles.serving import serve
+from tests.proxy import Proxy, make_settings, running
+from thumbseal.settings import Lunary, Secret
+
+SDK = Path(__file__).parent / "node_modules" / "lunary" / "dist"
+TALK = """async ([apiUrl, publicKey, id]) => {
+  const results = [], send = window.fetch;
+  window.fetch = async (url, init) => {
+    const answer = await send(url, init);
+    if (url.endsWith("/ingest")) results.push(...(await answer.clone().json()).results);
+    return answer;
+  };
+  const { default: lunary } = await import("/sdk/browser.js");
+  lunary.init({ apiUrl, publicKey });
+  const thread = lunary.openThread({ id, tags: ["blue"] });
+  thread.trackMessage({ role: "user", content: "Why?" });
+  const answer = thread.trackMessage({ role: "assistant", content: "Because." });
+  thread.trackEvent("copied");
+  lunary.trackFeedback(answer, { thumb: "up" });
+  lunary.trackFeedback(answer, { thumb: "down" });
+  await lunary.flush();
+  return [await lunary.getFeedback(answer), results];
+}"""
+
+
+@contextmanager
+def hosted(double: LunaryDouble, folder: Path) -> Iterator[tuple[str, Proxy]]:
+    """A page of the site that has the SDK's files, and a proxy whose upstream is the double."""
+    app = Starlette(
+        routes=[
+            Route("/", lambda request: HTMLResponse("<!doctype html><title>Chat</title>")),
+            Mount("/sdk", StaticFiles(directory=SDK)),
+        ]
+    )
+    with serve(app) as page, serve(double) as url:
+        upstream = Lunary("lunary", Secret(PROJECT.private_key), url, requests_per_minute=100_000)
+        configured = make_settings(folder, upstreams=[upstream], origins=[page])
+        with running(configured, time.time) as proxy:
+            yield page, proxy
+
+
+def run_talk(page: Page, proxy: Proxy, token: str, thread: str) -> tuple[Any, list[dict[str, Any]]]:
+    """The feedback that the SDK reads back, and what the proxy answered to its events. The page
+    notes the answers: the SDK never reads them."""
+    state, results = page.evaluate(TALK, [proxy.url, token, thread])
+    return state, results
+
+
+def test_the_browsers_sdk_with_a_thread_token(tmp_path: Path, context: BrowserContext) -> None:
+    """The conversation is at Lunary, with its tags and the last vote on the answer."""
+    double = LunaryDouble(requests_per_minute=10**9)
+    with hosted(double, tmp_path) as (url, proxy):
+        thread, page = proxy.open()["thread"], context.new_page()
+        page.goto(url)
+        state, results = run_talk(page, proxy, thread["token"], thread["id"])
+        assert [each["success"] for each in results] == [True] * 5
+        assert state == {"thumb": "down"}
+        shown = [(["Why?"], ["Because."], {"thumb": "down"})]
+        until(page, lambda: _shown(double, thread["id"]) == shown)
+        (stored,) = double.threads()
+        assert (stored.id, stored.tags) == (thread["id"], ["blue"])
+
+
+def test_another_threads_id_is_refused(tmp_path: Path, context: BrowserContext) -> None:
+    """Nothing is written into the other thread: neither messages nor events."""
+    with hosted(LunaryDouble(), tmp_path) as (url, proxy):
+        thread, other, page = proxy.open()["thread"], proxy.open()["thread"], context.new_page()
+        page.goto(url)
+        _, results = run_talk(page, proxy, thread["token"], other["id"])
+        assert [each["success"] for each in results] == [False] * 3 + [True] * 2
+        assert [told.thread for told in proxy.conversations()] == [thread["id"]]
+        assert [told.turns for told in proxy.conversations()] == [[]]
+
+
+def _shown(double: LunaryDouble, thread: str) -> list[tuple[list[str], list[str], Any]]:
+    return [
+        (_texts(run.input), _texts(run.output), _given(run.feedback))
+        for run in double.exchanges(thread)
+    ]
+
+
+def _texts(messages: Any) -> list[str]:
+    return [each["content"] for each in messages or []]
+
+
+def _given(feedback: Any) -> Any:
+    return {key: value for key, value in (feedback or {}).items() if value is not None}

@@ -1,0 +1,200 @@
+"""The Lunary API at a real proxy: what its SDKs send becomes the right state at a Lunary double."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.lunary import PROJECT, LunaryDouble
+from tests.doubles.serving import serve
+from tests.proxy import ORIGIN, Proxy, make_settings, running
+from thumbseal.settings import Lunary, Secret
+from thumbseal.web.runs import MAX_RUNS
+
+INGEST = "/v1/runs/ingest"
+PATIENCE = 20
+
+
+@pytest.fixture
+def double() -> LunaryDouble:
+    return LunaryDouble(requests_per_minute=10**9)
+
+
+@pytest.fixture
+def proxy(double: LunaryDouble, tmp_path: Path) -> Iterator[Proxy]:
+    with serve(double) as url:
+        upstream = Lunary("lunary", Secret(PROJECT.private_key), url, requests_per_minute=100_000)
+        with running(make_settings(tmp_path, upstreams=[upstream])) as proxy:
+            yield proxy
+
+
+def chat(
+    proxy: Proxy, thread: str, run: str, role: str, content: Any, **more: Any
+) -> dict[str, Any]:
+    """A message as the JavaScript SDK sends it."""
+    message = {"id": run, "role": role, "content": content}
+    sent = {"type": "thread", "event": "chat", "runId": run, "parentRunId": thread}
+    return {**sent, "timestamp": proxy.ms, "message": message, **more}
+
+
+def vote(proxy: Proxy, run: str, feedback: Any) -> dict[str, Any]:
+    event = {"type": None, "event": "feedback", "runId": run, "feedback": feedback}
+    return {**event, "timestamp": proxy.ms}
+
+
+def ingest(proxy: Proxy, key: str, *runs: Any) -> list[dict[str, Any]]:
+    answer = proxy.post(INGEST, {"events": runs}, Authorization=f"Bearer {key}")
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["results"])
+
+
+def hashed(id_: str, key: str) -> str:
+    """An id as the Python SDK spells it."""
+    return str(uuid.UUID(hashlib.sha256(f"{id_}{key}".encode()).hexdigest()[:32]))
+
+
+@pytest.mark.parametrize("python", [False, True])
+def test_a_talk_arrives_once_however_often_it_is_sent(
+    double: LunaryDouble, proxy: Proxy, python: bool
+) -> None:
+    """The batch comes three times, as after lost answers: Lunary itself would double it. The tags
+    stay where a later event leaves them out, and the vote is on the answer."""
+    thread = proxy.open()["thread"]
+    key = thread["token"]
+    spell = (lambda id_: hashed(id_, key)) if python else str
+    own = spell(thread["id"])
+    batch = [
+        chat(proxy, own, spell("q"), "user", "Why?", threadTags=["blue"], userId="ann"),
+        chat(proxy, own, spell("a"), "assistant", "Because.", feedback=None),
+        vote(proxy, spell("a"), {"thumb": "down", "comment": "No."}),
+        {**vote(proxy, spell("e"), None), "event": "custom-event", "type": "thread", "name": "copy"}
+        | {"parentRunId": own},
+    ]
+    for _ in range(3):
+        results = ingest(proxy, key, *batch)
+        assert [each["success"] for each in results] == [True] * 4
+        assert [each["id"] for each in results] == [each["runId"] for each in batch]
+    double.until(lambda: _state(double) == [(["Why?"], ["Because."], "down")]).result(PATIENCE)
+    (shown,) = double.threads()
+    assert (shown.id, shown.tags) == (thread["id"], ["blue"])
+    double.until(lambda: len(double.custom_events(shown.id)) == 1).result(PATIENCE)
+    (told,) = proxy.conversations()
+    assert told.user is None
+    assert told.metadata["claimed_user"] == {"id": "ann"}
+
+
+def _state(double: LunaryDouble) -> list[tuple[list[str], list[str], str | None]]:
+    return [
+        (_texts(run.input), _texts(run.output), (run.feedback or {}).get("thumb"))
+        for thread in double.threads()
+        for run in double.exchanges(thread.id)
+    ]
+
+
+def _texts(messages: Any) -> list[str]:
+    return [each["content"] for each in messages or []]
+
+
+def test_the_last_vote_is_read_back(proxy: Proxy) -> None:
+    """Up, down and undone; a message without a vote is an empty object, not an empty body."""
+    thread = proxy.open()["thread"]
+    key, seen = thread["token"], []
+    ingest(proxy, key, chat(proxy, thread["id"], "a", "assistant", "Because."))
+    for thumb in ("up", "down", None):
+        proxy.clock.now += 1  # type: ignore[attr-defined]  # a test's clock
+        ingest(proxy, key, vote(proxy, "a", {"thumb": thumb}))
+        seen.append(_feedback(proxy, key, "a"))
+    assert seen == [{"thumb": "up"}, {"thumb": "down"}, {}]
+    assert _feedback(proxy, key, "unknown") == {}
+
+
+def _feedback(proxy: Proxy, key: str, run: str) -> Any:
+    headers = {"Origin": ORIGIN, "Authorization": f"Bearer {key}"}
+    answer = proxy.http.get(f"/v1/runs/{run}/feedback", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_another_threads_id_is_refused(proxy: Proxy) -> None:
+    """The key of one thread writes nothing into another one, and a vote under an id of the other
+    thread stays in the key's own."""
+    mine, other = proxy.open()["thread"], proxy.open()["thread"]
+    ingest(proxy, other["token"], chat(proxy, other["id"], "a", "assistant", "Because."))
+    (refused,) = ingest(proxy, mine["token"], chat(proxy, other["id"], "b", "user", "Hm."))
+    assert refused["success"] is False
+    assert "parentRunId" in refused["error"]
+    ingest(proxy, mine["token"], vote(proxy, "a", {"thumb": "down"}))
+    assert _feedback(proxy, other["token"], "a") == {}
+    texts = [turn.message.content for told in proxy.conversations() for turn in told.turns]
+    assert texts == ["Because."]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"message": {"role": "developer", "content": "x"}},
+        {"message": {"role": ["user"], "content": "x"}},
+        {"message": {"role": "user", "content": 7}},
+        {"message": {"role": "system", "content": "x"}},
+        {"message": {"role": "user", "content": "a\0b"}},
+        {"message": "x"},
+        {"message": None},
+        {"runId": None},
+        {"runId": "x" * 129},
+        {"timestamp": "yesterday"},
+        {"timestamp": None},
+        {"timestamp": 10**400},
+        {"threadTags": "blue"},
+        {"threadMetadata": ["x"]},
+        {"event": "start", "type": "llm"},
+        {"event": ["chat"]},
+        {"event": "feedback", "feedback": {"thumb": "sideways"}},
+        {"event": "feedback", "feedback": {}},
+        {"event": "feedback", "feedback": None},
+        {"event": "custom-event"},
+    ],
+)
+def test_what_cannot_be_kept_is_refused_with_a_reason(proxy: Proxy, change: dict[str, Any]) -> None:
+    """Lunary says success to much of this and loses it. The event beside it is stored."""
+    thread = proxy.open()["thread"]
+    bad = chat(proxy, thread["id"], "b", "user", "Hm.") | change
+    good = chat(proxy, thread["id"], "g", "user", "Good.")
+    results = ingest(proxy, thread["token"], bad, good)
+    assert sorted(each["success"] for each in results) == [False, True]
+    assert all(each["error"] for each in results if not each["success"])
+    (told,) = proxy.conversations()
+    assert [turn.message.content for turn in told.turns] == ["Good."]
+
+
+def test_a_request_is_refused_as_a_whole(proxy: Proxy) -> None:
+    """For its key, its origin, its form or its size."""
+    key = proxy.open()["thread"]["token"]
+    good = {"Authorization": f"Bearer {key}"}
+
+    def code(body: Any, **headers: str) -> int:
+        return proxy.post(INGEST, body, **headers).status_code
+
+    assert code({"events": []}) == 401
+    assert code({"events": []}, Authorization=f"Bearer {key[:-1]}") == 401
+    assert code({"events": []}, **good, Origin="https://evil.example") == 403
+    bodies: list[Any] = [{}, [], {"events": [1]}, b"{"]
+    assert [code(body, **good) for body in bodies] == [400] * 4
+    assert code({"events": [{}] * (MAX_RUNS + 1)}, **good) == 413
+    assert code({"events": [{"x": "x" * 2**20}]}, **good) == 413
+
+
+def test_only_these_routes_let_a_browser_ask_first(proxy: Proxy) -> None:
+    """The SDK's headers pass a preflight here; on a page's own routes none is needed or granted."""
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    paths = (INGEST, "/v1/runs/a/feedback", "/v1/events", "/v1/threads")
+    assert [proxy.http.options(path, headers=asked).status_code for path in paths] == [
+        *(200, 200),
+        *(400, 400),
+    ]
