@@ -20,7 +20,7 @@ from thumbseal.errors import BadRequest
 from thumbseal.events import (
     MAX_INTEGER,
 )
-from thumbseal.web.ingest import read_body
+from thumbseal.web.recording import read_body
 
 PATHS: Final = ("/v1/threads", "/v1/events", "/v1/feedback")
 

@@ -45,6 +45,7 @@ from thumbseal.web.limits import Limiter
 from thumbseal.web.lunary_api import LunaryApi, Preflights
 from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.problems import Problem
+from thumbseal.web.recording import Recorder
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
@@ -123,9 +124,10 @@ def build(
     sites = Sites(configured, dev=dev)
     metrics = Metrics(counters, sites, log, configured.server.log_path, clock)
     addresses = Addresses(configured.server.trusted_proxies)
+    recorder = Recorder(sites, log, clock, counters.count_events, limiter, addresses)
     routes = [
-        *Ingest(sites, log, clock, counters.count_events, limiter, addresses).routes(),
-        *LunaryApi(sites, log, clock, counters.count_events, limiter, addresses).routes(),
+        *Ingest(recorder).routes(),
+        *LunaryApi(recorder).routes(),
         *metrics.routes(),
         *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),

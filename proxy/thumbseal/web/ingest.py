@@ -5,32 +5,30 @@ Every body is JSON as ``text/plain``, every token lies inside it, so a browser n
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from thumbseal import bodies, events
 from thumbseal.bodies import Entrance, Envelope, Opening
 from thumbseal.conversation import Conversation, fold
-from thumbseal.errors import BadRequest, TokenError, TooLarge, Unauthorized, UnsupportedBody
+from thumbseal.errors import BadRequest, TokenError, TooLarge, Unauthorized
 from thumbseal.events import BadEvent, Feedback, Opinion, refs_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
-from thumbseal.log import Draft, Log, Verdict
+from thumbseal.log import Draft, Verdict
 from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
-from thumbseal.web.address import Addresses
 from thumbseal.web.judging import Authority, barred, judge
-from thumbseal.web.limits import Limiter
 from thumbseal.web.passes import check_pass
-from thumbseal.web.sites import ServedSite, Sites
+from thumbseal.web.recording import NO_STORE, Recorder, read_body
+from thumbseal.web.sites import ServedSite
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -82,24 +80,12 @@ class RecordedAnswer(Struct, frozen=True):
 
 
 class Ingest:
-    """The routes over one log and its sites; ``clock`` gives epoch seconds, ``count`` is told what
-    became of a site's events."""
+    """The routes of a page, over what records for them."""
 
-    def __init__(
-        self,
-        sites: Sites,
-        log: Log,
-        clock: Callable[[], float],
-        count: Callable[[str, Sequence[Verdict]], None],
-        limiter: Limiter,
-        addresses: Addresses,
-    ) -> None:
-        self._sites = sites
-        self._log = log
-        self._clock = clock
-        self._count = count
-        self._limiter = limiter
-        self._addresses = addresses
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._sites = recorder.sites
+        self._log = recorder.log
 
     def routes(self) -> list[Route]:
         return [
@@ -111,10 +97,10 @@ class Ingest:
     async def open_thread(self, request: Request) -> Response:
         """``POST /v1/threads``: a thread token, blank message tokens, the site's policy."""
         asked: Opening = bodies.parse_body(await read_body(request), bodies.OPENING)
-        site, now = self._sites.named(asked.site), self._clock()
+        site, now = self._sites.named(asked.site), self._recorder.clock()
         backend = self._admit(request, site, now)
         if not backend:
-            self._limiter.check(site, "openings", self._addresses.of(request))
+            self._recorder.check(request, site, "openings")
         claims = opening.open_thread(site, asked, self._log.barriers, now, backend=backend)
         answer = OpenedAnswer(
             opening.opened(site, claims),
@@ -131,11 +117,7 @@ class Ingest:
         entries = [_parsed(raw) for raw in envelope.events]
         authority = self._authority(request, envelope, entries)
         judged = [_judged(entry, authority) for entry in entries]
-        judged = self._limiter.admit(authority.site, self._addresses.of(request), judged)
-        drafts = [draft for draft in judged if isinstance(draft, Draft)]
-        stored = iter(await self._log.append(authority.site.name, drafts, authority.received_at))
-        results = [next(stored) if isinstance(each, Draft) else each for each in judged]
-        self._count(authority.site.name, results)
+        results = await self._recorder.store(request, authority, judged)
         read = await self._states(request, envelope.read) if envelope.read else UNSET
         return _json(_answer(envelope, entries, authority, results, read), 202)
 
@@ -148,7 +130,7 @@ class Ingest:
         read = [self._message(request, token) for token in tokens]
         known = [pair for pair in read if pair is not None]
         for name in {site for site, _ in known}:
-            self._limiter.check(self._sites.named(name), "reads", self._addresses.of(request))
+            self._recorder.check(request, self._sites.named(name), "reads")
         states: dict[tuple[str, str], StateOf] = {}
         for (site, thread, actor), _ in groupby(sorted(known, key=_whose), key=_whose):
             states |= await self._actors_states(site, thread, actor)
@@ -195,7 +177,7 @@ class Ingest:
     def _authority(
         self, request: Request, envelope: Envelope, entries: list[events.AnyEntry | Verdict]
     ) -> Authority:
-        now = self._clock()
+        now = self._recorder.clock()
         if envelope.open:
             return self._entered(request, envelope, envelope.open, now)
         votes = [entry.message for entry in entries if isinstance(entry, Feedback)]
@@ -220,36 +202,17 @@ class Ingest:
         backend = self._admit(request, site, now)
         entered = opening.enter(site, entrance, barriers, now)
         if entered.moved and not backend:
-            self._limiter.check(site, "openings", self._addresses.of(request))
+            self._recorder.check(request, site, "openings")
         return Authority(site, entered, barriers, backend, now, envelope.sent_at)
 
     def _message(self, request: Request, token: str) -> tuple[str, MessageClaims] | None:
         try:
             site = self._sites.of_token(token)
-            claims = site.tokens.read_message(token, self._clock())
+            claims = site.tokens.read_message(token, self._recorder.clock())
         except (TokenError, Unauthorized):
             return None
         site.check_origin(request.headers.get("origin"))
         return None if barred(site, claims, self._log.barriers) else (site.name, claims)
-
-
-async def read_body(request: Request) -> bytes:
-    """The body, read no further than its limit: a declared length may lie."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedBody("Send the body as it is, not compressed.")
-    backend = "authorization" in request.headers
-    limit = bodies.MAX_BACKEND_BODY if backend else events.MAX_BODY
-    body, declared = bytearray(), int(request.headers.get("content-length", 0))
-    try:
-        if declared > limit:
-            raise TooLarge(f"The body is over {limit} bytes.")
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise TooLarge(f"The body is over {limit} bytes.")
-    except ClientDisconnect:  # a page that closes; nobody reads the answer
-        raise BadRequest("The body ended early.") from None
-    return bytes(body)
 
 
 def _parsed(raw: msgspec.Raw) -> events.AnyEntry | Verdict:

@@ -4,7 +4,7 @@ A thread token writes its own thread and nothing else. A browser asks first (pre
 SDK sends its key in a header; on no other route does it need to.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,15 +20,12 @@ from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import TooLarge
 from thumbseal.events import BadEvent, Opinion
 from thumbseal.ids import ActorId, named_message
-from thumbseal.log import Draft, Log, Verdict
+from thumbseal.log import Draft, Verdict
 from thumbseal.web import opening, runs
-from thumbseal.web.address import Addresses
-from thumbseal.web.ingest import NO_STORE, read_body
 from thumbseal.web.judging import Authority, judge
-from thumbseal.web.limits import Limiter
 from thumbseal.web.opening import Entered
 from thumbseal.web.passes import bearer
-from thumbseal.web.sites import Sites
+from thumbseal.web.recording import NO_STORE, Recorder, read_body
 
 PATH: Final = "/v1/runs/"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -58,24 +55,12 @@ _BATCH: Final = msgspec.json.Decoder(Batch)
 
 
 class LunaryApi:
-    """The routes over one log and its sites; ``clock`` gives epoch seconds, ``count`` is told what
-    became of a site's events."""
+    """The routes of Lunary's SDKs, over what records for them."""
 
-    def __init__(
-        self,
-        sites: Sites,
-        log: Log,
-        clock: Callable[[], float],
-        count: Callable[[str, Sequence[Verdict]], None],
-        limiter: Limiter,
-        addresses: Addresses,
-    ) -> None:
-        self._sites = sites
-        self._log = log
-        self._clock = clock
-        self._count = count
-        self._limiter = limiter
-        self._addresses = addresses
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._sites = recorder.sites
+        self._log = recorder.log
 
     def routes(self) -> list[Route]:
         return [
@@ -94,7 +79,7 @@ class LunaryApi:
         own = runs.spellings(authority.thread.thread, key)
         judged = [(run, _judged(run, own, authority)) for run in runs.in_order(sent)]
         flat = [each for _, several in judged for each in several]
-        verdicts = iter(await self._store(request, authority, flat))
+        verdicts = iter(await self._recorder.store(request, authority, flat))
         results = [_result(run, [next(verdicts) for _ in several]) for run, several in judged]
         return _json(Results(results))
 
@@ -104,7 +89,7 @@ class LunaryApi:
         _, authority = self._authority(request)
         claims, site = authority.thread, authority.site
         assert claims is not None  # noqa: S101  as above
-        self._limiter.check(site, "reads", self._addresses.of(request))
+        self._recorder.check(request, site, "reads")
         try:
             message = named_message(claims.thread, runs.ref(request.path_params["run"]))
         except BadEvent:
@@ -116,24 +101,12 @@ class LunaryApi:
     def _authority(self, request: Request) -> tuple[str, Authority]:
         """The key, and what may be done with it."""
         key = bearer(request.headers.get("authorization", ""))
-        site, now = self._sites.of_token(key), self._clock()
+        site, now = self._sites.of_token(key), self._recorder.clock()
         site.check_origin(request.headers.get("origin"))
         barriers = self._log.barriers
         claims = opening.read_live(site, key, barriers, now)
         entered = Entered(claims, None)
         return key, Authority(site, entered, barriers, False, now, int(now * 1000))
-
-    async def _store(
-        self, request: Request, authority: Authority, judged: list[Draft | Verdict]
-    ) -> list[Verdict]:
-        """A verdict for each, once what is good is on disk."""
-        site = authority.site
-        admitted = self._limiter.admit(site, self._addresses.of(request), judged)
-        drafts = [each for each in admitted if isinstance(each, Draft)]
-        stored = iter(await self._log.append(site.name, drafts, authority.received_at))
-        verdicts = [next(stored) if isinstance(each, Draft) else each for each in admitted]
-        self._count(site.name, verdicts)
-        return verdicts
 
 
 class Preflights:

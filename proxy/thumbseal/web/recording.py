@@ -1,0 +1,81 @@
+"""Recording: what every route that takes events stands on."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from thumbseal import bodies, events
+from thumbseal.errors import BadRequest, TooLarge, UnsupportedBody
+from thumbseal.log import Draft, Log, Verdict
+from thumbseal.web.address import Addresses
+from thumbseal.web.judging import Authority
+from thumbseal.web.limits import Kind, Limiter
+from thumbseal.web.sites import ServedSite, Sites
+
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+class Recorder:
+    """One log and its sites; ``clock`` gives epoch seconds, ``count`` is told what became of a
+    site's events."""
+
+    def __init__(
+        self,
+        sites: Sites,
+        log: Log,
+        clock: Callable[[], float],
+        count: Callable[[str, Sequence[Verdict]], None],
+        limiter: Limiter,
+        addresses: Addresses,
+    ) -> None:
+        self.sites = sites
+        self.log = log
+        self.clock = clock
+        self._count = count
+        self._limiter = limiter
+        self._addresses = addresses
+
+    def check(self, request: Request, site: ServedSite, kind: Kind) -> None:
+        """Count a request that brings no event.
+
+        Raises:
+            TooMany: there is no room for it.
+        """
+        self._limiter.check(site, kind, self._addresses.of(request))
+
+    async def store(
+        self, request: Request, authority: Authority, judged: Sequence[Draft | Verdict]
+    ) -> list[Verdict]:
+        """A verdict for each, once what is good, and within the limits, is on disk.
+
+        Raises:
+            TooMany: all of it is over a limit.
+            LogError: the log cannot take it.
+        """
+        site = authority.site
+        admitted = self._limiter.admit(site, self._addresses.of(request), judged)
+        drafts = [each for each in admitted if isinstance(each, Draft)]
+        stored = iter(await self.log.append(site.name, drafts, authority.received_at))
+        verdicts = [next(stored) if isinstance(each, Draft) else each for each in admitted]
+        self._count(site.name, verdicts)
+        return verdicts
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, read no further than its limit: a declared length may lie."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedBody("Send the body as it is, not compressed.")
+    backend = "authorization" in request.headers
+    limit = bodies.MAX_BACKEND_BODY if backend else events.MAX_BODY
+    body, declared = bytearray(), int(request.headers.get("content-length", 0))
+    try:
+        if declared > limit:
+            raise TooLarge(f"The body is over {limit} bytes.")
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"The body is over {limit} bytes.")
+    except ClientDisconnect:  # a page that closes; nobody reads the answer
+        raise BadRequest("The body ended early.") from None
+    return bytes(body)
