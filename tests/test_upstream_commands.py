@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from tests.forwarding import NAME, A, B, Bench, C, open_bench
 from tests.histories import message, vote
+from tests.lines import captured
 from tests.test_delivery_commands import HOOK, SETTINGS, report, run
 from thumbseal import settings
 from thumbseal.cli import main
@@ -193,16 +194,18 @@ async def test_a_running_server_lets_go_of_it_when_it_rereads(tmp_path: Path) ->
     file, old = tmp_path / "thumbseal.toml", SETTINGS.replace('name = "y"', 'name = "old"')
     (tmp_path / "site.key").write_text(new_key())
     file.write_text(old)
-    async with open_app(settings.read(file, HOOK)) as service:
-        file.write_text(SETTINGS)
-        assert "Have it reread them (SIGHUP)" in await refused(tmp_path, OLD)
-        await service.use(settings.read(file, HOOK))
-        assert (await called(tmp_path, "forget", OLD, "--yes")).exit_code == 0
-        listed = (await called(tmp_path, "list")).stdout
-        assert [line.partition(":")[0] for line in listed.splitlines()] == [NAME, "support/y"]
-        file.write_text(old)
-        await service.use(settings.read(file, HOOK))
-        assert "support/old: in the settings" in (await called(tmp_path, "list")).stdout
+    # Or its lines would be taken for the command's: both write to this process's output.
+    with captured():
+        async with open_app(settings.read(file, HOOK)) as service:
+            file.write_text(SETTINGS)
+            assert "Have it reread them (SIGHUP)" in await refused(tmp_path, OLD)
+            await service.use(settings.read(file, HOOK))
+            assert (await called(tmp_path, "forget", OLD, "--yes")).exit_code == 0
+            listed = (await called(tmp_path, "list")).stdout
+            assert [line.partition(":")[0] for line in listed.splitlines()] == [NAME, "support/y"]
+            file.write_text(old)
+            await service.use(settings.read(file, HOOK))
+            assert "support/old: in the settings" in (await called(tmp_path, "list")).stdout
 
 
 async def test_forgetting_asks_first(bench: Bench, tmp_path: Path) -> None:
