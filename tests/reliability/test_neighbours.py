@@ -1,7 +1,4 @@
-"""An upstream in trouble is nobody else's: not of those who record, nor of another upstream.
-
-R8 and R18 of the reliability catalogue.
-"""
+"""An upstream that hangs is no trouble of those who record: R8 of the reliability catalogue."""
 
 import asyncio
 import itertools
