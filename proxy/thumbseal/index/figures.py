@@ -103,31 +103,27 @@ def _start_of(at: int, step: int) -> int:
 
 
 def _tags(connection: sqlite3.Connection, where: Where, span: Span) -> tuple[Share, ...]:
-    votes = _votes(where, span)
-    thumbs = {
-        name: (ups, downs)
-        for name, ups, downs in connection.execute(
-            "SELECT label.value, sum(up), count(*) - sum(up) FROM vote"  # noqa: S608
-            " JOIN thread USING (thread_no) JOIN label USING (thread_no)"
-            f" WHERE {votes.text} AND label.kind = 'tag' GROUP BY 1",
-            votes.values,
-        )
-    }
+    votes = _votes(where, span).also("label.kind = 'tag'")
+    thumbs = _thumbs(connection, votes, "label.value", "JOIN label USING (thread_no)")
     return _shares(connection, where, "tag", thumbs)
 
 
 def _reasons(connection: sqlite3.Connection, where: Where, span: Span) -> tuple[Share, ...]:
-    votes = _votes(where, span)
-    thumbs = {
-        name: (ups, downs)
-        for name, ups, downs in connection.execute(
-            "SELECT reason.value, sum(up), count(*) - sum(up) FROM vote"  # noqa: S608
-            " JOIN thread USING (thread_no), json_each(vote.reasons) AS reason"
-            f" WHERE {votes.text} AND vote.reasons IS NOT NULL GROUP BY 1",
-            votes.values,
-        )
-    }
+    votes = _votes(where, span).also("vote.reasons IS NOT NULL")
+    thumbs = _thumbs(connection, votes, "reason.value", ", json_each(vote.reasons) AS reason")
     return _shares(connection, where, "reason", thumbs)
+
+
+def _thumbs(
+    connection: sqlite3.Connection, votes: Where, label: str, joined: str
+) -> dict[str, tuple[int, int]]:
+    """The ups and downs of each label that the votes of a condition are joined with."""
+    rows = connection.execute(
+        f"SELECT {label}, sum(up), count(*) - sum(up) FROM vote"  # noqa: S608
+        f" JOIN thread USING (thread_no) {joined} WHERE {votes.text} GROUP BY 1",
+        votes.values,
+    )
+    return {name: (ups, downs) for name, ups, downs in rows}
 
 
 def _shares(
