@@ -238,28 +238,37 @@ def test_every_request_has_one_answer_or_none(raw: Raw) -> None:
     assert raw.said("request_failed") == []
 
 
-def test_cuts_make_no_difference(raw: Raw) -> None:
-    """Byte by byte or at once, the answers are the same."""
+def test_cuts_make_no_difference(tmp_path: Path) -> None:
+    """Byte by byte or at once, the answers are the same. Nothing but what is sent decides: the
+    deadlines are far away, and who is told that no more is read stops sending, as RFC 9112 9.6
+    has it. A body that its route does not take may be answered before its end, or after it and
+    then with what is behind it: there only the first answer is sure."""
 
     async def send(writer: asyncio.StreamWriter, sent: bytes) -> None:
         for at in range(len(sent)):
             writer.write(sent[at : at + 1])
             await writer.drain()
 
-    async def ask(sent: bytes) -> bytes:
+    async def ask(raw: Raw, sent: bytes) -> bytes:
+        answer = b""
         async with asyncio.timeout(WAIT), raw.connect() as (reader, writer):
             sending = asyncio.create_task(send(writer, sent))
-            try:
-                return await reader.read()
-            finally:
-                sending.cancel()
+            while block := await reader.read(65_536):
+                answer += block
+                if b"\r\nconnection: close\r\n" in answer:
+                    sending.cancel()
+            sending.cancel()
+        return answer
 
-    async def ask_all() -> list[bytes]:
-        return await asyncio.gather(*(ask(CORPUS[name][0]) for name in short))
+    async def ask_all(raw: Raw) -> list[bytes]:
+        return await asyncio.gather(*(ask(raw, CORPUS[name][0]) for name in short))
 
-    short = [name for name, (sent, _) in CORPUS.items() if len(sent) < 300]
-    got = {name: statuses(each) for name, each in zip(short, asyncio.run(ask_all()), strict=True)}
-    assert got == {name: CORPUS[name][1] for name in short}
+    short = [name for name, (sent, got) in CORPUS.items() if len(sent) < 300 and 408 not in got]
+    with serving_raw(tmp_path, idle_seconds=2) as raw:
+        answers = asyncio.run(ask_all(raw))
+    got = {name: statuses(each) for name, each in zip(short, answers, strict=True)}
+    unsure = {name for name in ("a body for a page", "a compressed body") if len(got[name]) == 1}
+    assert got == {name: CORPUS[name][1][: 1 if name in unsure else None] for name in short}
 
 
 def test_a_full_house_answers_503_and_lets_the_next_in(tmp_path: Path) -> None:

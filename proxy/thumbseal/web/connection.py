@@ -121,6 +121,7 @@ class Connection(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # answered as if nobody had asked for it, and the last
             self.cycle.keep_alive = False
+            self.cycle.transport = self._outlet
             self._deaf = True
         except httptools.HttpParserError:
             self._fail(self._fault)
