@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.hosting import Site, hosted, until
 
@@ -131,3 +131,21 @@ def test_listeners_that_throw(site: Site, context: BrowserContext) -> None:
     until(page, lambda: site.opinion(token) == {"thumb": "up"})
     page.wait_for_function("heard === 1")
     assert site.trouble.pop() == "the page's own"
+
+
+@pytest.mark.parametrize("touched", [False, True], ids=["mouse", "finger"])
+def test_thumbs_out_of_sight_take_the_room_that_they_will_need(
+    site: Site, browser: Browser, touched: bool
+) -> None:
+    """What comes into sight and is laid out moves nothing."""
+    shown = f'<thumb-seal message="{site.answer()}"></thumb-seal>'
+    answer = f'<p>A {shown}</p><div style="height:9000px"></div>'
+    site.embed(answer * 2, head='<meta name="viewport" content="width=device-width">')
+    with browser.new_context(has_touch=touched, is_mobile=touched) as context:
+        page = site.open(context)
+        near, far = page.locator("thumb-seal").all()
+        expect(near.get_by_role("button", name="Good answer")).to_be_visible()
+        skipped = far.bounding_box()
+        far.get_by_role("button", name="Good answer").click()
+        boxes = [box for box in (skipped, far.bounding_box(), near.bounding_box()) if box]
+        assert len({(box["width"], box["height"]) for box in boxes}) == 1, boxes

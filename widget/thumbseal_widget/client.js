@@ -69,9 +69,10 @@ export function getFeedback(message) {
 }
 
 function watchPage() {
-  const show = () => (document.hidden ? leave() : retry());
-  document.addEventListener("visibilitychange", show, { signal });
-  addEventListener("pagehide", leave, { signal });
-  addEventListener("online", retry, { signal });
-  addEventListener("storage", hearVote, { signal });
+  const on = (/** @type {string} */ name, /** @type {(event: any) => void} */ listener) =>
+    addEventListener(name, listener, { signal });
+  on("visibilitychange", () => (document.hidden ? leave() : retry()));
+  on("pagehide", leave);
+  on("online", retry);
+  on("storage", hearVote);
 }

@@ -18,7 +18,9 @@ export const formStrings = {
 };
 
 const CSS = `\
-form{box-sizing:border-box;width:28em;max-width:100%;\
+:host{max-width:100%}\
+[aria-expanded=true]{background:var(--thumbseal-hover,#8883)}\
+form{box-sizing:border-box;width:28em;max-width:100%;font-size:.875em;\
 border-radius:var(--thumbseal-radius,8px);color:var(--thumbseal-foreground);\
 background:var(--thumbseal-background)}\
 fieldset{all:unset;display:flex;flex-wrap:wrap;gap:8px}\

@@ -25,9 +25,10 @@ export function randomHex() {
 export function messageId(token) {
   const id = attempt(() => {
     const bytes = atob(token.slice(32, 56).replace(/-/g, "+").replace(/_/g, "/"));
-    return hex(Array.from(bytes.slice(1, 17), (char) => char.charCodeAt(0)));
+    const digits = hex(Array.from(bytes.slice(1, 17), (char) => char.charCodeAt(0)));
+    return digits.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   });
-  return id ? id.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") : token;
+  return id || token;
 }
 
 /**

@@ -133,7 +133,7 @@ async function send({ key, items, body }, keepalive) {
     }
     return hold(items, delay(failures++, pause));
   }
-  failures = Number(isStuck);
+  failures = isStuck ? 1 : 0;
   learnVotes(body.read, since, answer.read);
   if (!results && !items[0]) {
     emit("error", { code });

@@ -35,8 +35,6 @@ export function identify(claimed) {
 function createThread(key, made, details) {
   let used = false;
 
-  const granted = (/** @type {"id" | "token"} */ name) => grantOf(key)?.[name] ?? null;
-
   const ask = () => {
     made.asks = true;
     schedule();
@@ -70,10 +68,10 @@ function createThread(key, made, details) {
   /** @type {Thread} */
   const thread = {
     get id() {
-      return granted("id");
+      return grantOf(key)?.id ?? null;
     },
     get token() {
-      return granted("token");
+      return grantOf(key)?.token ?? null;
     },
     ready: new Promise((resolve) => {
       made.opened = () => resolve(thread);

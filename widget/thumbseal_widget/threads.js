@@ -47,7 +47,8 @@ export function askingThread() {
 export function entranceOf(key) {
   const { blanks, unbound } = liveThread(key);
   const id = key[0] == NAMED ? key.slice(1) : undefined;
-  const [thread, from] = ["t." + key, "from"].map((name) => readRecord(name)?.token);
+  const thread = grantOf(key)?.token;
+  const from = readRecord("from")?.token;
   return {
     open: { site: options.site, id, thread, from },
     want: blanks.length < FEW ? BLANKS : 0,

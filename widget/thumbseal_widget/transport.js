@@ -6,8 +6,6 @@ const TIMEOUT_MS = 10_000;
 const MAX_DELAY_MS = 300_000;
 /** No server, and no clock that was set back, silences us for longer. */
 export const MAX_PAUSE_MS = 3_600_000;
-/** Statuses after which the same request may succeed. */
-const TRANSIENT = /408|425|429|5../;
 
 /**
  * Posts JSON as text/plain, so that no preflight is needed. The answer is always read: an unread
@@ -30,10 +28,12 @@ export async function post(data, keepalive) {
     const { status, headers } = response;
     const text = await response.text();
     const body = attempt(() => JSON.parse(text)) ?? {};
+    // The same request may succeed after these statuses.
+    const isTransient = /408|425|429|5../.test(status);
     return {
       ...body,
       status,
-      retry: TRANSIENT.test(status) || (body.error?.retry ?? (status < 300 && !body.results)),
+      retry: isTransient || (body.error?.retry ?? (status < 300 && !body.results)),
       pause: Math.min(headers.get("retry-after") * 1000 || 0, MAX_PAUSE_MS),
     };
   } catch {

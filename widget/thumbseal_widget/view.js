@@ -15,11 +15,9 @@ import { sheet } from "./style.js";
  */
 export function createView(host) {
   const root = host.attachShadow({ mode: "open" });
-  const group = /** @type {HTMLElement} */ (template.cloneNode(true));
-  /** @type {any} */
-  const up = group.firstChild;
-  const down = up.nextSibling;
-  const say = createStatus(down.nextSibling);
+  const group = /** @type {any} */ (template.cloneNode(true));
+  const [up, down, live] = group.children;
+  const say = createStatus(live);
   /** @type {Strings} */
   let strings = english;
   /** @type {Feedback} */
@@ -105,7 +103,7 @@ export function createView(host) {
     }
   };
 
-  root.adoptedStyleSheets = [sheet()];
+  root.adoptedStyleSheets = [sheet];
   root.append(group);
   up.onclick = () => press("up");
   down.onclick = () => press("down");
