@@ -218,11 +218,20 @@ class Site(Struct, frozen=True, forbid_unknown_fields=True):
         return compile_rules(self.redact, self.redact_patterns)
 
 
+class Replay(Struct, frozen=True, forbid_unknown_fields=True):
+    """The pages for people: a log-in by ``code``, or ``off`` for no pages at all; and how long it
+    holds."""
+
+    login: Literal["code", "off"] = "code"
+    session_hours: Annotated[int, Meta(ge=1, le=720)] = 12
+
+
 class Settings(Struct, frozen=True):
     """The whole file."""
 
     server: Server
     sites: dict[str, Site]
+    replay: Replay = Replay()
 
     def upstreams(self) -> dict[str, Upstream]:
         """Every site's upstreams, by "site/name"."""
@@ -236,6 +245,7 @@ class Settings(Struct, frozen=True):
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     sites: dict[str, dict[str, Any]]
     server: Server = Server()
+    replay: Replay = Replay()
 
 
 T = TypeVar("T")
@@ -287,7 +297,7 @@ def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
     sites = {name: convert(site, Site, f"sites.{name}") for name, site in file.sites.items()}
     _check_server(file.server)
     log = f"{SQLITE}//{(folder / file.server.log_path).absolute()}"
-    settings = Settings(msgspec.structs.replace(file.server, log=log), sites)
+    settings = Settings(msgspec.structs.replace(file.server, log=log), sites, file.replay)
     _check(settings)
     return settings
 

@@ -5,7 +5,7 @@ import click
 from thumbseal import __version__
 from thumbseal.cli.care import erase
 from thumbseal.cli.delivery import retry, status
-from thumbseal.cli.secrets import keys, token
+from thumbseal.cli.secrets import keys, login, token
 from thumbseal.cli.serving import demo, serve_settings
 from thumbseal.cli.setup import check, embed, init
 from thumbseal.cli.taking import export, import_file, reindex
@@ -35,6 +35,7 @@ for _command in (
     export,
     import_file,
     reindex,
+    login,
     token,
     keys,
 ):

@@ -1,5 +1,7 @@
 """Commands that run a server: `serve` with settings, `demo` without."""
 
+import sys
+import time
 import webbrowser
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +11,7 @@ import structlog
 
 from thumbseal import journal, settings
 from thumbseal.cli.options import config_option, explained
+from thumbseal.codes import make_code
 from thumbseal.demo.served import PAGES, demo_routes, demo_settings
 from thumbseal.errors import ThumbsealError
 from thumbseal.web.app import open_app
@@ -52,6 +55,8 @@ def serve_settings(config: Path, dev: bool) -> None:
         if bounds.connections < configured.server.max_connections:
             told |= {"connections": bounds.connections, "remedy": FEW_FILES}
         structlog.get_logger().info("serving", **told)
+        if configured.replay.login != "off" and sys.stderr.isatty():
+            click.echo(_invite(configured, url, configured.server.public_url), err=True)
 
     async def reread(service: Service) -> None:
         try:
@@ -84,18 +89,26 @@ def demo(port: int, data: Path, open_: bool) -> None:
     listening = bind("127.0.0.1", port)
     port = listening.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
+    configured = demo_settings(port, data)
 
     def started() -> None:
         click.echo("Thumbseal's demo is ready. Ctrl-C stops it.\n")
         click.echo(f"  Chat      {url}/chat")
         click.echo(f"  Recorded  {url}/recorded")
-        click.echo(f"  Embed     {url}/\n")
+        click.echo(f"  Embed     {url}/")
+        click.echo(f"  {_invite(configured, url)}\n")
         click.echo(f"What is recorded lies in {data}.")
         if open_:
             webbrowser.open(f"{url}/chat")
 
-    app = open_app(demo_settings(port, data), more=demo_routes, pages=PAGES)
+    app = open_app(configured, more=demo_routes, pages=PAGES)
     run(serve(app, [listening], started))
+
+
+def _invite(configured: settings.Settings, url: str, public_url: str | None = None) -> str:
+    """Where people look at conversations, and a code that lets one of them in now."""
+    code = make_code({name: s.signing_keys() for name, s in configured.sites.items()}, time.time())
+    return f"Replay    {public_url or url}/replay, login code {code}"
 
 
 def _bounds(server: settings.Server) -> Bounds:

@@ -19,6 +19,7 @@ SHOWN: Final = 50
 PAGES: Final = (
     {"href": "chat", "title": "Chat"},
     {"href": "recorded", "title": "Recorded"},
+    {"href": "replay", "title": "Replay"},
 )
 
 

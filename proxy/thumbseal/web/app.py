@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, assert_never
+from urllib.parse import urlsplit
 
 import structlog
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,6 +31,8 @@ from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.index.asking import Index
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
+from thumbseal.replay.entrance import Attempts
+from thumbseal.replay.routes import PATH, Ground, make_replay
 from thumbseal.upstreams import Upstream
 from thumbseal.upstreams.calls import DEADLINE
 from thumbseal.upstreams.guard import ANYWHERE
@@ -56,6 +59,16 @@ RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well wi
 _logger: Final = structlog.get_logger()
 
 
+class Lasting(Struct, frozen=True):
+    """What outlives a change of the settings."""
+
+    log: Log
+    index: Index
+    counters: Counters
+    limiter: Limiter
+    attempts: Attempts
+
+
 @asynccontextmanager
 async def open_app(
     configured: settings.Settings,
@@ -79,25 +92,24 @@ async def open_app(
     """
     server = configured.server
     log = await SqliteLog.open(server.log_path, server.log_max_mib)
-    counters, limiter = Counters(), Limiter()
+    counters = Counters()
     log.watch_commits(counters.count_commit)
     try:
-        service = Service(
-            lambda settings: build(
-                settings,
-                log,
-                counters,
-                limiter,
-                clock=clock,
-                dev=dev,
-                more=more(log),
-                pages=pages,
-                widget=widget or release(__version__),
-            ),
-            lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
-            counters.count_reload,
-        )
-        async with _indexing(log, server.log_path):
+        async with _indexing(log, server.log_path) as index:
+            lasting = Lasting(log, index, counters, Limiter(), Attempts())
+            service = Service(
+                lambda settings: build(
+                    settings,
+                    lasting,
+                    clock=clock,
+                    dev=dev,
+                    more=more(log),
+                    pages=pages,
+                    widget=widget or release(__version__),
+                ),
+                lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
+                counters.count_reload,
+            )
             try:
                 await service.use(configured)
                 yield service
@@ -109,9 +121,7 @@ async def open_app(
 
 def build(
     configured: settings.Settings,
-    log: Log,
-    counters: Counters,
-    limiter: Limiter,
+    lasting: Lasting,
     *,
     clock: Clock,
     dev: bool,
@@ -119,12 +129,13 @@ def build(
     pages: Sequence[dict[str, str]],
     widget: Release,
 ) -> ASGIApp:
-    """The application over an open log. CORS is outermost but for the request's line and id: a page
-    can read every error."""
+    """The application over an open log. CORS is outermost but for the request's line and id, so
+    that a page can read every error; the pages for people stay outside of it."""
+    log, counters = lasting.log, lasting.counters
     sites = Sites(configured, dev=dev)
     metrics = Metrics(counters, sites, log, configured.server.log_path, clock)
     addresses = Addresses(configured.server.trusted_proxies)
-    recorder = Recorder(sites, log, clock, counters.count_events, limiter, addresses)
+    recorder = Recorder(sites, log, clock, counters.count_events, lasting.limiter, addresses)
     routes = [
         *Ingest(recorder).routes(),
         *LunaryApi(recorder).routes(),
@@ -140,12 +151,38 @@ def build(
         Exception: _failed,
     }
     inner = Starlette(routes=routes, exception_handlers=handlers)
-    public = Preflights(inner, sites.origins, ("Retry-After", HEADER))
+    public: ASGIApp = Preflights(inner, sites.origins, ("Retry-After", HEADER))
+    if configured.replay.login != "off":
+        ground = _ground(configured, lasting, sites, addresses, clock)
+        public = Wing(public, make_replay(ground), PATH)
     if configured.server.metrics is None:
         return Access(public, counters.count_request)
     own = Starlette(routes=metrics.own_routes(), exception_handlers=handlers)
     port = settings.address(configured.server.metrics)[1]
     return Access(Doors(public, own, port), counters.count_request)
+
+
+def _ground(
+    configured: settings.Settings,
+    lasting: Lasting,
+    sites: Sites,
+    addresses: Addresses,
+    clock: Clock,
+) -> Ground:
+    """What the pages for people stand on."""
+    parts = urlsplit(configured.server.public_url or "")
+    return Ground(
+        log=lasting.log,
+        index=lasting.index,
+        tokens={name: site.tokens for name, site in sites.all.items()},
+        keys={name: site.signing_keys() for name, site in configured.sites.items()},
+        upstreams=configured.upstreams(),
+        attempts=lasting.attempts,
+        clock=clock,
+        address_of=addresses.of,
+        origin=f"{parts.scheme}://{parts.netloc}" if parts.netloc else None,
+        session_seconds=configured.replay.session_hours * 3600,
+    )
 
 
 @asynccontextmanager
@@ -218,6 +255,20 @@ class Doors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         here = scope.get("server") or (None, None)
         await (self._own if here[1] == self._port else self._public)(scope, receive, send)
+
+
+class Wing:
+    """An application, and another one at a ``path`` and below it."""
+
+    def __init__(self, public: ASGIApp, wing: ASGIApp, path: str) -> None:
+        self._public = public
+        self._wing = wing
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        inside = path == self._path or path.startswith(f"{self._path}/")
+        await (self._wing if inside else self._public)(scope, receive, send)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -1,0 +1,86 @@
+"""The list of threads: a filter that lives in the URL, and what it shows taken out as a file."""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import structs
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from thumbseal.errors import NotFound
+from thumbseal.export import Format
+from thumbseal.export.streaming import stream
+from thumbseal.index.asking import Index
+from thumbseal.index.filter import parse_filter
+from thumbseal.log import Log
+from thumbseal.replay.entrance import Entrance
+from thumbseal.replay.pages import HEADERS, render
+from thumbseal.replay.session import Viewer
+
+_FILES: Final[dict[str, tuple[Format, str, str]]] = {
+    "jsonl": ("jsonl", "conversations.jsonl", "application/jsonl"),
+    "csv": ("csv", "rated-messages.csv", "text/csv"),
+    "pairs": ("pairs", "preference-pairs.jsonl", "application/jsonl"),
+}
+
+
+class ThreadsPage:
+    """The routes of the list."""
+
+    def __init__(
+        self, entrance: Entrance, index: Index, log: Log, clock: Callable[[], float]
+    ) -> None:
+        self._entrance = entrance
+        self._index = index
+        self._log = log
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        shown = self._entrance.shown
+        return [
+            Route("/replay/threads", shown(self.show), methods=["GET"]),
+            Route("/replay/export.{kind}", shown(self.export), methods=["GET"]),
+        ]
+
+    async def show(self, request: Request, viewer: Viewer) -> Response:
+        """``GET /replay/threads``: the threads of a filter, a page of them."""
+        wanted = parse_filter(request.query_params.multi_items())
+        found = await self._index.find(
+            viewer.sites, wanted, self._now(), request.query_params.get("after", "")
+        )
+        query = wanted.query()
+        return render(
+            request,
+            "threads",
+            viewer=viewer,
+            sites=[(site, site) for site in viewer.sites],
+            wanted=structs.asdict(wanted),
+            query=query,
+            threads=found.threads,
+            after=found.after,
+            beyond=f"{query}&after={found.after}" if query else f"after={found.after}",
+            progress=await self._index.progress(),
+        )
+
+    async def export(self, request: Request, viewer: Viewer) -> Response:
+        """``GET /replay/export.jsonl``, ``.csv`` and ``.pairs``: what a filter shows, as a file of
+        any size. ``browser=yes`` takes pairs also from messages that a page has recorded."""
+        kind = request.path_params["kind"]
+        if kind not in _FILES:
+            raise NotFound("There is no such export.")
+        format_, name, media = _FILES[kind]
+        chunks = stream(
+            self._log,
+            self._index,
+            viewer.sites,
+            parse_filter(request.query_params.multi_items()),
+            format_,
+            self._now(),
+            include_browser=request.query_params.get("browser") == "yes",
+        )
+        more = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(chunks, 200, HEADERS | more, media)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
