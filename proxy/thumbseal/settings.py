@@ -109,7 +109,8 @@ class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_
 
     ``ids`` is "python" where a backend uses Lunary's Python SDK, which names runs by a hash of
     their id and its own key: ``sdk_key``, if that is another than ``key``. With ``record`` false
-    only votes are sent, each to the run of its message's id.
+    only votes are sent, each to the run of its message's id. ``link`` is where a person finds a
+    message there: an address with ``{message}``, ``{exchange}`` or ``{thread}`` in it.
     """
 
     erases: ClassVar[bool] = True
@@ -122,6 +123,7 @@ class Lunary(Struct, frozen=True, forbid_unknown_fields=True, tag="lunary", tag_
     record: bool = True
     requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 140
     start: Start = "all"
+    link: str | None = None
 
 
 class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", tag_field="kind"):
@@ -137,6 +139,7 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True, tag="webhook", ta
     allow_private: tuple[str, ...] = ()
     payload: Literal["event", "conversation"] = "event"
     start: Start = "all"
+    link: str | None = None
 
     def signing_keys(self) -> list[bytes]:
         """The bytes of each secret.
@@ -400,6 +403,8 @@ def _check_upstreams(place: str, upstreams: list[Upstream]) -> None:
     for upstream in upstreams:
         at = f"{place}.upstreams.{upstream.name}"
         _check_url(f"{at}.url", upstream.url)
+        if upstream.link is not None:
+            _check_url(f"{at}.link", upstream.link)
         if isinstance(upstream, Webhook):
             _placed(f"{at}.secret", upstream.signing_keys)
             _placed(f"{at}.allow_private", upstream.private_networks)

@@ -17,6 +17,7 @@ from thumbseal.errors import LogError, RequestError
 from thumbseal.index.asking import Index
 from thumbseal.keys import Keys
 from thumbseal.log import Log
+from thumbseal.replay.conversation import ConversationPage
 from thumbseal.replay.entrance import Attempts, Entrance
 from thumbseal.replay.pages import render
 from thumbseal.replay.session import Sessions
@@ -55,7 +56,10 @@ def make_replay(ground: Ground) -> ASGIApp:
     entrance = Entrance(
         sessions, ground.keys, ground.attempts, ground.clock, ground.address_of, ground.origin
     )
-    pages = [ThreadsPage(entrance, ground.index, ground.log, ground.clock)]
+    pages: list[ThreadsPage | ConversationPage] = [
+        ThreadsPage(entrance, ground.index, ground.log, ground.clock),
+        ConversationPage(entrance, ground.log, ground.upstreams),
+    ]
     static = Path(str(files("thumbseal.replay") / "static"))
     return Starlette(
         routes=[
