@@ -27,12 +27,12 @@ FOLDER: Final = Path(__file__).parent.parent / "examples"
 #: Where an example's page and its proxy are, as its text says.
 PORT: Final = "8000"
 PROXY: Final = "http://127.0.0.1:8300"
-#: The three commands, one a line, after a word that says where to type them.
-#: `make examples` has done the installing.
+#: What to type, after a word that says where: once, in one terminal, in another. The installing
+#: has been done by `make`.
 COMMANDS: Final = re.compile(
-    r"Once: +(?P<init>thumbseal init .+)\n"
+    r"Once: +(?:pip install .+\n +)?(?P<init>thumbseal init .+)\n"
     r".+: +thumbseal serve --config ~/(?P<settings>\S+)\n"
-    r".+: +(?:npm install && )?(?P<serve>.+)\n"
+    r".+: +(?:npm install && )?(?P<serve>.+\n(?: {20}.+\n)*)"
 )
 MADE: Final = ("node_modules", "dist", "__pycache__", "package-lock.json")
 START: Final = 120.0  # seconds: a build is among what starts
@@ -110,19 +110,22 @@ def pressed(thumbs: Locator, name: str | None) -> None:
 
 
 @contextmanager
-def started(name: str, home: Path, elsewhere: Elsewhere | None = None) -> Iterator[Example]:
+def started(
+    name: str, home: Path, elsewhere: Elsewhere | None = None, **environment: str
+) -> Iterator[Example]:
     """``examples/NAME`` by the commands at its top, but on ports of its own; ``elsewhere`` are the
-    files that its pages may load from the web. The proxy is this process's, with the settings that
-    the first command has made."""
+    files that its pages may load from the web, ``environment`` what its reader has set before. The
+    proxy is this process's, with the settings that the first command has made."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     url, copy = f"http://127.0.0.1:{port}", home / name
     commands = _commands(FOLDER / name)
-    shell = _Shell(home)
+    shell = _Shell(home, environment)
     shell.run(commands["init"].replace(PORT, port))
     with running(settings.read(home / commands["settings"]), time.time) as proxy:
-        _copy(FOLDER / name, copy, {PROXY: proxy.url, PORT: port})
-        with shell.serving(commands["serve"].replace(PORT, port), copy, url):
+        changes = {PROXY: proxy.url, PORT: port}
+        _copy(FOLDER / name, copy, changes)
+        with shell.serving(_changed(commands["serve"], changes), copy, url):
             example = Example(url, proxy, elsewhere or {})
             try:
                 yield example
@@ -143,34 +146,35 @@ def _copy(folder: Path, copy: Path, changes: Mapping[str, str]) -> None:
     """Copy an example with its addresses changed. What npm has installed is linked."""
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*MADE))
     for path in copy.rglob("*.*"):
-        text = path.read_text("utf-8")
-        for old, new in changes.items():
-            text = text.replace(old, new)
-        path.write_text(text, "utf-8")
+        path.write_text(_changed(path.read_text("utf-8"), changes), "utf-8")
     if (folder / "package.json").exists():
         packages = folder / "node_modules"
         assert packages.exists(), "npm's packages are not installed: run `make examples`."
         (copy / "node_modules").symlink_to(packages)
 
 
+def _changed(text: str, changes: Mapping[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
 class _Shell:
     """A person's shell, with Thumbseal installed."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        own = {"PATH": path, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-        self._environment = {**os.environ, **own}
-        self._home = home
+        own = {"PATH": path, "HOME": str(home), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+        self._environment = {**os.environ, **own, **environment}
 
     def run(self, command: str) -> None:
-        at_home = {**self._environment, "HOME": str(self._home)}
-        subprocess.run(["/bin/sh", "-c", command], env=at_home, check=True)
+        subprocess.run(["/bin/sh", "-c", command], env=self._environment, check=True)
 
     @contextmanager
     def serving(self, command: str, folder: Path, url: str) -> Iterator[None]:
         """A command that runs until the end; it is ready once it has said where it serves."""
         process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
+            ["/bin/sh", "-ec", command],
             cwd=folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,

@@ -33,12 +33,14 @@ def site() -> thumbseal.Site:
 
 
 def test_importing_it_loads_nothing_of_the_server() -> None:
-    """An application that imports thumbseal gets neither Starlette, httpx nor Jinja with it."""
+    """An application that imports thumbseal gets neither Starlette, httpx nor Jinja with it, nor
+    what takes long to load and only the clients need."""
     code = "import json, sys, thumbseal; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))
     assert "thumbseal.tokens" in loaded
     assert [name for name in loaded if name.partition(".")[0] in SERVERS] == []
     assert not {"thumbseal.settings", "thumbseal.log", "thumbseal.web"} & set(loaded)
+    assert not {"inspect", "msgspec", "ssl"} & set(loaded)
 
 
 def test_a_page_records_and_votes_with_what_was_made_offline(proxy: Proxy) -> None:

@@ -1,9 +1,9 @@
 """Ids and roles: how a thread, a message and an actor are named, and who may choose the name."""
 
 import hashlib
-import secrets
 import time
 import uuid
+from os import urandom
 from typing import Final, Literal, NewType
 
 ThreadId = NewType("ThreadId", str)
@@ -11,7 +11,7 @@ MessageId = NewType("MessageId", str)
 ActorId = NewType("ActorId", str)
 Role = Literal["user", "assistant", "tool", "system"]
 
-_RANDOM_BITS: Final = 80
+_RANDOM_BYTES: Final = 10
 _NAMESPACE: Final = uuid.UUID("3f0ff0c8-8f2c-4ad9-9f42-6ae0b3a1d6c5")
 
 
@@ -22,7 +22,7 @@ def new_id(now_ms: int | None = None) -> str:
     ratio samplers look at bits that UUIDv7 fixes.
     """
     ms = int(time.time() * 1000) if now_ms is None else now_ms
-    return str(uuid.UUID(int=(ms & (1 << 48) - 1) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)))
+    return str(uuid.UUID(bytes=(ms & (1 << 48) - 1).to_bytes(6) + urandom(_RANDOM_BYTES)))
 
 
 def named_thread(site: str, name: str, actor: str | None = None) -> ThreadId:

@@ -1,13 +1,11 @@
 """Keys: a site's signing keys, and the subkeys that an application's backend may hold."""
 
 import hmac
-import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Final, Self
-
-import msgspec
+from os import urandom
+from typing import Final, NamedTuple, Self
 
 from thumbseal.errors import SettingsError
 
@@ -32,10 +30,10 @@ _APP_KINDS: Final = (Kind.THREAD, Kind.MESSAGE)
 
 def new_key() -> str:
     """A fresh site key: 32 random bytes, base64url without padding (43 characters)."""
-    return encode(secrets.token_bytes(KEY_BYTES))
+    return encode(urandom(KEY_BYTES))
 
 
-class Keys(msgspec.Struct, frozen=True):
+class Keys(NamedTuple):
     """The subkeys of one site by kind, oldest first, the last one signs. Never printed.
 
     A site's own keys have every kind; an application's have only threads and messages.

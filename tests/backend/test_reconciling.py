@@ -21,12 +21,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 from playwright.sync_api import BrowserContext, expect
-from starlette.applications import Starlette
-from starlette.requests import Request as StarletteRequest
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 import thumbseal
+from tests.backend.model import model
 from tests.browser.hosting import until
 from tests.doubles.serving import serve
 from tests.proxy import Proxy, make_settings, running
@@ -86,22 +83,6 @@ def traces(sampler: Sampler) -> Iterator[Traces]:
         yield kept
     finally:
         kept.provider.shutdown()
-
-
-@contextmanager
-def model() -> Iterator[str]:
-    """A server that speaks as OpenAI's does, as much as one completion takes."""
-
-    async def complete(request: StarletteRequest) -> JSONResponse:
-        asked = await request.json()
-        message = {"role": "assistant", "content": f"Because: {asked['messages'][-1]['content']}"}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        told = {"id": "c1", "object": "chat.completion", "created": 1, "model": asked["model"]}
-        return JSONResponse({**told, "choices": [choice]})
-
-    route = Route("/v1/chat/completions", complete, methods=["POST"])
-    with serve(Starlette(routes=[route])) as url:
-        yield f"{url}/v1"
 
 
 @contextmanager

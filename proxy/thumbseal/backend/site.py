@@ -7,9 +7,7 @@ known here; the server refuses it when it comes.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Self
-
-from msgspec import Struct
+from typing import Final, NamedTuple, Self
 
 from thumbseal.environment import ENVIRONMENT
 from thumbseal.errors import SettingsError
@@ -26,7 +24,7 @@ KEY: Final = "THUMBSEAL_APP_KEY"
 PAGE_ROLES: Final[tuple[Role, ...]] = ("user", "assistant", "tool")
 
 
-class Message(Struct, frozen=True):
+class Message(NamedTuple):
     """A message that this site signed. ``token`` is what the page votes with: a secret of its
     reader, which ``repr`` leaves out."""
 
@@ -44,7 +42,7 @@ class Message(Struct, frozen=True):
         return f"Message(id={self.id!r}, thread={self.thread!r})"
 
 
-class Thread(Struct, frozen=True):
+class Thread(NamedTuple):
     """A thread that was opened here; ``token`` is for the page, ``expires`` is in epoch seconds."""
 
     id: ThreadId
