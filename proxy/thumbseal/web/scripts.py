@@ -19,6 +19,7 @@ _TYPES: Final = {
     "mjs": "text/javascript; charset=utf-8",
     "ts": "application/typescript; charset=utf-8",
     "map": "application/json",
+    "json": "application/json",
 }
 # Any page may load these, also one that isolates itself (COEP); what a script may *do* is another
 # question, answered by origins and tokens.
