@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from thumbseal import __version__
 from thumbseal.errors import NotFound, SiteUnknown
 from thumbseal.web.operations import Answer, Described, Operation, Parameter
-from thumbseal.web.scripts import FRESH, IMMUTABLE, Script, hash_file, make_script
+from thumbseal.web.scripts import FRESH, IMMUTABLE, MEDIA, Script, hash_file, make_script
 from thumbseal.web.sites import ServedSite, Sites
 from thumbseal_widget import Release
 
@@ -72,22 +72,16 @@ class Embedding(Struct, frozen=True):
 
 _EMBED: Final = Operation("describeEmbedding", (Answer("The tags.", body=Embedding),))
 _CACHED: Final = Parameter("If-None-Match", "header", "The ETag of what the caller has.")
-_SCRIPT: Final = (
-    Answer("The script.", media="text/javascript", headers=("ETag",)),
-    Answer("As before.", 304, headers=("ETag",)),
-)
+_AS_BEFORE: Final = Answer("As before.", 304, (), headers=("ETag",))
 _WIDGET: Final = Operation(
     "getWidget",
-    _SCRIPT,
+    (Answer("The script.", media=("text/javascript",), headers=("ETag",)), _AS_BEFORE),
     (SiteUnknown,),
-    parameters=(
-        Parameter("site", "query", "The site, if there are several."),
-        _CACHED,
-    ),
+    parameters=(Parameter("site", "query", "The site, if there are several."), _CACHED),
 )
 _PINNED: Final = Operation(
     "getPinnedFile",
-    _SCRIPT,
+    (Answer("The file.", media=MEDIA, headers=("ETag",)), _AS_BEFORE),
     (NotFound,),
     parameters=(
         Parameter("digest", "path", "The version, as `embed.json` names it."),

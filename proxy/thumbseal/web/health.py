@@ -12,12 +12,12 @@ from thumbseal.log import Log
 from thumbseal.web.operations import TEXT, Answer, Described, Operation
 
 READY: Final = "/readyz"
-_LIVE: Final = Operation("isAlive", (Answer("It does.", media=TEXT, body="alive"),))
+_LIVE: Final = Operation("isAlive", (Answer("It does.", media=(TEXT,), body="alive"),))
 _READY: Final = Operation(
     "isReady",
     (
-        Answer("They are.", media=TEXT, body="ready"),
-        Answer("Not now: the log is unwell, or the server stops.", 503, TEXT, "unready leaving"),
+        Answer("They are.", media=(TEXT,), body="ready"),
+        Answer("Not now: the log is unwell, or the server stops.", 503, (TEXT,), "unready leaving"),
     ),
 )
 

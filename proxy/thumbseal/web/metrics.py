@@ -39,7 +39,7 @@ REST: Final = 19  # counting a long log rests so many times as long as it took: 
 
 _METRICS: Final = Operation(
     "readMetrics",
-    (Answer("The figures, in Prometheus' text format.", media=TEXT),),
+    (Answer("The figures, in Prometheus' text format.", media=(TEXT,)),),
     (Unauthorized,),
     bearers=("backend",),
 )

@@ -60,7 +60,10 @@ class OpenApi:
 
 _OPERATION: Final = Operation(
     "describeApi",
-    (Answer("The document.", body=dict[str, Any], headers=("ETag",)), Answer("As before.", 304)),
+    (
+        Answer("The document.", body=dict[str, Any], headers=("ETag",)),
+        Answer("As before.", 304, ()),
+    ),
     parameters=(Parameter("If-None-Match", "header", "The ETag of what the caller has."),),
 )
 
@@ -131,15 +134,14 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _answer(answer: Answer, refs: dict[Any, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"description": answer.text, "headers": _headers(answer.headers)}
     match answer.body:
-        case None if answer.media == JSON:
-            return told  # no body at all
         case None:
-            schema: Any = {"type": "string"}
+            schema: Any = {}
         case str():
             schema = {"type": "string", "enum": answer.body.split()}
         case _:
             schema = refs[answer.body]
-    return {**told, "content": {answer.media: {"schema": schema}}}
+    content = {media: {"schema": schema} for media in answer.media}
+    return {**told, "content": content} if content else told
 
 
 def _refusal(kind: type[RequestError]) -> dict[str, Any]:

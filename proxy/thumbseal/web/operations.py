@@ -27,12 +27,12 @@ Bearer = Literal["thread", "backend"] | None  # whose token `Authorization` hold
 
 
 class Answer(Struct, frozen=True):
-    """An answer that is no error. ``body`` is the class that is written, or the words that are
-    said; None where the body has no form that this proxy gives it."""
+    """An answer that is no error. ``media`` are the types that its body may have; ``body`` is the
+    class that is written, or the words that are said; None where the body has no form of ours."""
 
     text: str
     status: int = 200
-    media: str = JSON
+    media: tuple[str, ...] = (JSON,)
     body: Any = None
     headers: tuple[str, ...] = ()
 

@@ -21,6 +21,7 @@ _TYPES: Final = {
     "map": "application/json",
     "json": "application/json",
 }
+MEDIA: Final = tuple(dict.fromkeys(each.partition(";")[0] for each in _TYPES.values()))
 # Any page may load these, also one that isolates itself (COEP); what a script may *do* is another
 # question, answered by origins and tokens.
 _HEADERS: Final = {
