@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 HOURS ?= 24
+SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
 .PHONY: help demo test backend engines examples powercut baddisk clock crowds model check bench \
-	soak setup clean
+	soak fuzz setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -57,6 +58,9 @@ crowds: $(VENV)/.tests ## hold 10,000 connections, 2,000 slow ones and huge bodi
 
 model: $(VENV)/.tests ## try the log against its model with 2,000 histories of 50 steps, for minutes
 	@THUMBSEAL_MODEL_RUNS=2000 $(BIN)/python -m pytest tests/test_log_model.py $(ARGS)
+
+fuzz: $(VENV)/.tests ## ask all that /openapi.json allows, and what it does not, for SECONDS
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 check: $(VENV)/.checks $(TSC) ## run the linters, the type checkers and the import rules
 	$(BIN)/ruff check .

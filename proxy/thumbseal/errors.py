@@ -14,9 +14,14 @@
         ├── Unauthorized     401  one answer for every bad token, so that nothing can be probed
         ├── Forbidden        403  this origin may not speak for this site
         ├── NotFound         404
+        │   └── SiteUnknown  404  no site of this name
+        ├── MethodNotAllowed 405
+        ├── RequestTimeout   408  it took too long to arrive
         ├── TooLarge         413
         ├── UnsupportedBody  415  a compressed body
         ├── TooMany          429  over a limit; after a while again
+        ├── HeaderTooLarge   431
+        ├── Internal         500  nobody foresaw it; the server's log tells of it
         ├── Unavailable      503  try again later
         └── StorageFull      507  try again later: the server has no room
 
@@ -74,10 +79,9 @@ class RequestError(ThumbsealError):
     code: ClassVar[str] = "bad_request"
     retry: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, code: str | None = None, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.reason = code or self.code
         self.field = field
 
 
@@ -103,10 +107,31 @@ class Forbidden(RequestError):
 
 
 class NotFound(RequestError):
-    """404: no such site or path."""
+    """404: no such path."""
 
     status = 404
     code = "not_found"
+
+
+class SiteUnknown(NotFound):
+    """404: no site of this name, or no name where there are several sites."""
+
+    code = "site_unknown"
+
+
+class MethodNotAllowed(RequestError):
+    """405: the path is right, the method is not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(RequestError):
+    """408: the request took too long to arrive."""
+
+    status = 408
+    code = "request_timeout"
+    retry = True
 
 
 class TooLarge(RequestError):
@@ -135,8 +160,26 @@ class TooMany(RequestError):
         self.wait = wait
 
 
+class HeaderTooLarge(RequestError):
+    """431: the request's header is over its limit."""
+
+    status = 431
+    code = "header_too_large"
+
+
+class Internal(RequestError):
+    """500: something that nobody foresaw; the server's log tells of it."""
+
+    status = 500
+    code = "internal"
+    retry = True
+
+    def __init__(self) -> None:
+        super().__init__("Something went wrong here. It is logged.")
+
+
 class Unavailable(RequestError):
-    """503: the log cannot take events at the moment."""
+    """503: the log cannot be written, or there are too many connections, at the moment."""
 
     status = 503
     code = "unavailable"

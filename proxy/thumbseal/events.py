@@ -46,6 +46,18 @@ Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
 Json = dict[str, Any]
 Thumb = Literal["up", "down"]
 Source = Literal["browser", "backend"]
+Reason = Literal[  # why one event is rejected, while the others of its request go on
+    "bad_event",
+    "gone",
+    "id_reused",
+    "message_used",
+    "rate_limited",
+    "role_refused",
+    "thread_full",
+    "thread_opened",
+    "token_invalid",
+    "token_missing",
+]
 
 
 class BadEvent(ThumbsealError):
@@ -53,10 +65,10 @@ class BadEvent(ThumbsealError):
     ``retry``: the same event may pass another time."""
 
     def __init__(
-        self, code: str, field: str | None = None, message: str = "", *, retry: bool = False
+        self, code: Reason, field: str | None = None, message: str = "", *, retry: bool = False
     ) -> None:
         super().__init__(message or code)
-        self.code = code
+        self.code: Reason = code
         self.field = field
         self.retry = retry
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from thumbseal.events import AnyEntry, Event, Source
+from thumbseal.events import AnyEntry, Event, Reason, Source
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
 from thumbseal.patterns import Rule
 
@@ -39,7 +39,7 @@ class Verdict(Struct, frozen=True, omit_defaults=True):
     ``retry`` whether sending it again can help."""
 
     status: Status
-    code: str | None = None
+    code: Reason | None = None
     field: str | None = None
     retry: bool = False
 

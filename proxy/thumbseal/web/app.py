@@ -9,7 +9,7 @@ from typing import Final, assert_never
 from urllib.parse import urlsplit
 
 import structlog
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,9 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import __version__, indexing, retention, settings
 from thumbseal.errors import (
+    BadRequest,
+    Internal,
     LogError,
     LogFull,
     LogOverloaded,
+    MethodNotAllowed,
+    NotFound,
     RequestError,
     StorageFull,
     TooMany,
@@ -47,8 +51,9 @@ from thumbseal.web.ingest import Ingest
 from thumbseal.web.limits import Limiter
 from thumbseal.web.lunary_api import LunaryApi, Preflights
 from thumbseal.web.metrics import Counters, Metrics
-from thumbseal.web.problems import Problem
-from thumbseal.web.recording import Recorder
+from thumbseal.web.openapi import OpenApi
+from thumbseal.web.problems import encode
+from thumbseal.web.recording import NO_STORE, Recorder
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
@@ -142,8 +147,8 @@ def build(
         *metrics.routes(),
         *Embed(sites, configured.server.public_url, list(pages), widget).routes(),
         *health.routes(log),
-        *more,
     ]
+    routes += [*OpenApi(routes, configured.server.public_url).routes(), *more]
     handlers = {
         RequestError: _refuse,
         LogError: _unavailable,
@@ -273,8 +278,8 @@ class Wing:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101  the handler table says so
-    request.scope[CODE] = error.reason
-    response = _problem(error.status, error.reason, error.message, error.retry, error.field)
+    request.scope[CODE] = error.code
+    response = Response(encode(error), error.status, NO_STORE, "application/json")
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.wait)
     return response
@@ -293,18 +298,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  the handler table says so
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    request.scope[CODE] = code
-    response = _problem(error.status_code, code, error.detail, False, None)
+    kinds: dict[int, type[RequestError]] = {404: NotFound, 405: MethodNotAllowed}
+    response = await _refuse(request, kinds.get(error.status_code, BadRequest)(error.detail))
     response.headers.update(error.headers or {})
     return response
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    request.scope[CODE] = "internal"
-    return _problem(500, "internal", "Something went wrong here. It is logged.", True, None)
-
-
-def _problem(status: int, code: str, message: str, retry: bool, field: str | None) -> Response:
-    problem = Problem(code, message, retry, UNSET if field is None else field)
-    return Response(problem.encode(), status, {"Cache-Control": "no-store"}, "application/json")
+    return await _refuse(request, Internal())

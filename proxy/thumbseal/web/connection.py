@@ -8,6 +8,7 @@ in two ways, is answered once, after the answers that are still owed, and ends t
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
 import httptools
@@ -15,8 +16,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from thumbseal.errors import (
+    BadRequest,
+    HeaderTooLarge,
+    RequestError,
+    RequestTimeout,
+    Unavailable,
+)
 from thumbseal.web.door import SPARE, Door
-from thumbseal.web.problems import Problem
+from thumbseal.web.problems import encode
 
 MAX_HEAD: Final = 16_384  # bytes of a request's line and header
 FRAMING: Final = 10  # bytes of a request that one byte of its body pays for, in chunks of one byte
@@ -25,34 +33,21 @@ LINGER: Final = 2.0  # seconds that a client has to read a refusal
 LINGER_BYTES: Final = 262_144  # of what it sends in the meantime
 
 
-def _answer(status: str, message: str, *, code: str, retry: bool, more: str = "") -> bytes:
-    body = Problem(code, message, retry).encode()
+def _answer(error: RequestError, more: str = "") -> bytes:
+    body, status = encode(error), HTTPStatus(error.status)
     head = (
-        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n{more}\r\n"
+        f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
+        f"cache-control: no-store\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{more}\r\n"
     )
     return head.encode() + body
 
 
-BAD: Final = _answer("400 Bad Request", "This is no HTTP request.", code="bad_request", retry=False)
-LATE: Final = _answer(
-    "408 Request Timeout",
-    "The request took too long to arrive.",
-    code="request_timeout",
-    retry=True,
-)
-HUGE: Final = _answer(
-    "431 Request Header Fields Too Large",
-    f"The header is over {MAX_HEAD} bytes.",
-    code="header_too_large",
-    retry=False,
-)
+BAD: Final = _answer(BadRequest("This is no HTTP request."))
+LATE: Final = _answer(RequestTimeout("The request took too long to arrive."))
+HUGE: Final = _answer(HeaderTooLarge(f"The header is over {MAX_HEAD} bytes."))
 FULL: Final = _answer(
-    "503 Service Unavailable",
-    "The server has all the connections that it can take. Try again later.",
-    code="unavailable",
-    retry=True,
-    more="retry-after: 5\r\n",
+    Unavailable("The server has all the connections that it can take. Try again later."),
+    "retry-after: 5\r\n",
 )
 
 

@@ -17,8 +17,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from thumbseal import __version__
-from thumbseal.errors import NotFound
-from thumbseal.web.scripts import FRESH, IMMUTABLE, Script, hash_file, make_script
+from thumbseal.errors import NotFound, SiteUnknown
+from thumbseal.web.operations import Answer, Described, Operation, Parameter
+from thumbseal.web.scripts import FRESH, IMMUTABLE, MEDIA, Script, hash_file, make_script
 from thumbseal.web.sites import ServedSite, Sites
 from thumbseal_widget import Release
 
@@ -50,6 +51,44 @@ class Tags(Struct, frozen=True):
     moving: str
     pinned: str
     csp: str
+
+
+class PinnedFile(Struct, frozen=True):
+    """Where a file of this version lies, and its hash for Subresource Integrity."""
+
+    url: str
+    integrity: str
+
+
+class Embedding(Struct, frozen=True):
+    """The answer of `GET /embed.json`: for each site the tag that follows this server's version,
+    and the one that runs these bytes only; and each file of this version."""
+
+    version: str
+    sites: dict[str, str]
+    pinned: dict[str, str]
+    files: dict[str, PinnedFile]
+
+
+_EMBED: Final = Operation("describeEmbedding", (Answer("The tags.", body=Embedding),))
+_CACHED: Final = Parameter("If-None-Match", "header", "The ETag of what the caller has.")
+_AS_BEFORE: Final = Answer("As before.", 304, (), headers=("ETag",))
+_WIDGET: Final = Operation(
+    "getWidget",
+    (Answer("The script.", media=("text/javascript",), headers=("ETag",)), _AS_BEFORE),
+    (SiteUnknown,),
+    parameters=(Parameter("site", "query", "The site, if there are several."), _CACHED),
+)
+_PINNED: Final = Operation(
+    "getPinnedFile",
+    (Answer("The file.", media=MEDIA, headers=("ETag",)), _AS_BEFORE),
+    (NotFound,),
+    parameters=(
+        Parameter("digest", "path", "The version, as `embed.json` names it."),
+        Parameter("name", "path", "A file as `embed.json` names it, folder included."),
+        _CACHED,
+    ),
+)
 
 
 def describe_tags(sites: Sites, base: str, release: Release) -> dict[str, Tags]:
@@ -103,9 +142,9 @@ class Embed:
         static = Path(str(files("thumbseal.web") / "static"))
         return [
             Route("/", self.index),
-            Route("/embed.json", self.describe),
-            Route("/widget.js", self.widget),
-            Route("/w/{digest}/{name:path}", self.pinned),
+            Described("/embed.json", self.describe, _EMBED),
+            Described("/widget.js", self.widget, _WIDGET),
+            Described("/w/{digest}/{name:path}", self.pinned, _PINNED),
             Mount("/static", StaticFiles(directory=static)),
         ]
 
@@ -126,15 +165,15 @@ class Embed:
         base = self._base(request)
         tags = describe_tags(self._sites, base, self._release)
         pinned = f"{base}/w/{self._release.digest}"
-        described = {
-            "version": __version__,
-            "sites": {name: each.moving for name, each in tags.items()},
-            "pinned": {name: each.pinned for name, each in tags.items()},
-            "files": {
-                name: {"url": f"{pinned}/{name}", "integrity": script.integrity}
+        described = Embedding(
+            __version__,
+            {name: each.moving for name, each in tags.items()},
+            {name: each.pinned for name, each in tags.items()},
+            {
+                name: PinnedFile(f"{pinned}/{name}", script.integrity)
                 for name, script in self._pinned.items()
             },
-        }
+        )
         headers = {"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"}
         return Response(msgspec.json.encode(described), 200, headers, "application/json")
 

@@ -5,29 +5,39 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal.errors import LogError
 from thumbseal.log import Log
+from thumbseal.web.operations import TEXT, Answer, Described, Operation
 
 READY: Final = "/readyz"
+_LIVE: Final = Operation("isAlive", (Answer("It does.", media=(TEXT,), body="alive"),))
+_READY: Final = Operation(
+    "isReady",
+    (
+        Answer("They are.", media=(TEXT,), body="ready"),
+        Answer("Not now: the log is unwell, or the server stops.", 503, (TEXT,), "unready leaving"),
+    ),
+)
 
 
-def routes(log: Log) -> list[Route]:
+def routes(log: Log) -> list[Described]:
     """``/livez`` and ``/readyz``. An upstream that is down makes neither of them fail."""
 
     async def live(request: Request) -> PlainTextResponse:
+        """``GET /livez``: whether the process runs."""
         return PlainTextResponse("alive")
 
     async def ready(request: Request) -> PlainTextResponse:
+        """``GET /readyz``: whether events are taken."""
         try:
             await log.check()
         except LogError:
             return PlainTextResponse("unready", 503)
         return PlainTextResponse("ready")
 
-    return [Route("/livez", live), Route(READY, ready)]
+    return [Described("/livez", live, _LIVE), Described(READY, ready, _READY)]
 
 
 class Leaving:

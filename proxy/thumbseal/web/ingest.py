@@ -7,24 +7,33 @@ Every body is JSON as ``text/plain``, every token lies inside it, so a browser n
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from thumbseal import bodies, events
 from thumbseal.bodies import Entrance, Envelope, Opening
 from thumbseal.conversation import Conversation, fold
-from thumbseal.errors import BadRequest, TokenError, TooLarge, Unauthorized
+from thumbseal.errors import (
+    BadRequest,
+    Forbidden,
+    SiteUnknown,
+    StorageFull,
+    TokenError,
+    TooLarge,
+    TooMany,
+    Unauthorized,
+)
 from thumbseal.events import BadEvent, Feedback, Opinion, refs_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Verdict
 from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
 from thumbseal.web.judging import Authority, barred, judge
+from thumbseal.web.operations import OF_BODIES, OF_CALLERS, Answer, Described, Operation
 from thumbseal.web.passes import check_pass
 from thumbseal.web.recording import NO_STORE, Recorder, read_body
 from thumbseal.web.sites import ServedSite
@@ -48,24 +57,27 @@ class OpenedAnswer(Struct, frozen=True):
 
 
 class StateOf(Struct, frozen=True):
-    """The state of one message's feedback; None where the actor never gave any. ``receipt`` says
-    whether all of it has reached every upstream of the site; what is recorded is on disk."""
+    """The state of one message's feedback; null where the actor never gave any. ``receipt`` says
+    whether all of it has reached every upstream of the site; what is recorded is on disk. Where
+    the message's token is not good, there is a ``code`` and nothing else."""
 
-    id: MessageId
-    feedback: Opinion | None
+    id: MessageId | UnsetType = UNSET
+    feedback: Opinion | UnsetType | None = UNSET
     receipt: Literal["recorded", "delivered"] | UnsetType = UNSET
+    code: Literal["token_invalid"] | UnsetType = UNSET
 
 
-class Unreadable(Struct, frozen=True):
-    """In the place of a state, where the message's token is not good."""
-
-    code: str = "token_invalid"
+State = Annotated[
+    StateOf,
+    Meta(extra_json_schema={"oneOf": [{"required": ["id", "feedback"]}, {"required": ["code"]}]}),
+]
+UNREADABLE: Final = StateOf(code="token_invalid")
 
 
 class StatesAnswer(Struct, frozen=True):
     """The answer of ``POST /v1/feedback``, in the order asked."""
 
-    messages: list[StateOf | Unreadable]
+    messages: list[State]
 
 
 class RecordedAnswer(Struct, frozen=True):
@@ -76,7 +88,35 @@ class RecordedAnswer(Struct, frozen=True):
     messages: list[opening.Blank]
     bound: dict[str, opening.Blank] | UnsetType = UNSET
     thread: opening.Opened | UnsetType = UNSET
-    read: list[StateOf | Unreadable] | UnsetType = UNSET
+    read: list[State] | UnsetType = UNSET
+
+
+_OPEN: Final = Operation(
+    "openThread",
+    (Answer("The thread, and message tokens for it.", body=OpenedAnswer),),
+    (*OF_CALLERS, *OF_BODIES, SiteUnknown),
+    Opening,
+    (None, "backend"),
+)
+_RECORD: Final = Operation(
+    "recordEvents",
+    (
+        Answer(
+            "A result for each event; accepted is what is on disk.",
+            202,
+            body=RecordedAnswer,
+        ),
+    ),
+    (*OF_CALLERS, *OF_BODIES, SiteUnknown, StorageFull),
+    Envelope,
+    (None, "backend"),
+)
+_READ: Final = Operation(
+    "readFeedback",
+    (Answer("The state of each message's feedback, in order.", body=StatesAnswer),),
+    (Forbidden, TooMany, *OF_BODIES),
+    bodies.Question,
+)
 
 
 class Ingest:
@@ -87,11 +127,11 @@ class Ingest:
         self._sites = recorder.sites
         self._log = recorder.log
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Described]:
         return [
-            Route("/v1/threads", self.open_thread, methods=["POST"]),
-            Route("/v1/events", self.record, methods=["POST"]),
-            Route("/v1/feedback", self.read_back, methods=["POST"]),
+            Described("/v1/threads", self.open_thread, _OPEN, ["POST"]),
+            Described("/v1/events", self.record, _RECORD, ["POST"]),
+            Described("/v1/feedback", self.read_back, _READ, ["POST"]),
         ]
 
     async def open_thread(self, request: Request) -> Response:
@@ -126,7 +166,7 @@ class Ingest:
         asked = bodies.parse_body(await read_body(request), bodies.QUESTION)
         return _json(StatesAnswer(await self._states(request, asked.messages)))
 
-    async def _states(self, request: Request, tokens: Sequence[str]) -> list[StateOf | Unreadable]:
+    async def _states(self, request: Request, tokens: Sequence[str]) -> list[State]:
         read = [self._message(request, token) for token in tokens]
         known = [pair for pair in read if pair is not None]
         for name in {site for site, _ in known}:
@@ -134,10 +174,10 @@ class Ingest:
         states: dict[tuple[str, str], StateOf] = {}
         for (site, thread, actor), _ in groupby(sorted(known, key=_whose), key=_whose):
             states |= await self._actors_states(site, thread, actor)
-        answer: list[StateOf | Unreadable] = []
+        answer: list[State] = []
         for pair in read:
             if pair is None:
-                answer.append(Unreadable())
+                answer.append(UNREADABLE)
             else:
                 message = pair[1].message
                 answer.append(states.get((message, pair[1].actor)) or StateOf(message, None))
@@ -236,7 +276,7 @@ def _answer(
     entries: Sequence[events.AnyEntry | Verdict],
     authority: Authority,
     results: list[Verdict],
-    read: list[StateOf | Unreadable] | UnsetType,
+    read: list[State] | UnsetType,
 ) -> RecordedAnswer:
     site, entered, now = authority.site, authority.entered, authority.now
     if entered is None or entered.ended:

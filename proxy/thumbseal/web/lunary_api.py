@@ -12,12 +12,11 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import bodies
 from thumbseal.conversation import Conversation, fold
-from thumbseal.errors import TooLarge
+from thumbseal.errors import StorageFull, TooLarge
 from thumbseal.events import BadEvent, Opinion
 from thumbseal.ids import ActorId, named_message
 from thumbseal.log import Draft, Verdict
@@ -25,6 +24,14 @@ from thumbseal.tokens import ThreadClaims
 from thumbseal.web import opening, runs
 from thumbseal.web.judging import Authority, judge
 from thumbseal.web.opening import Entered
+from thumbseal.web.operations import (
+    OF_BODIES,
+    OF_CALLERS,
+    Answer,
+    Described,
+    Operation,
+    Parameter,
+)
 from thumbseal.web.passes import bearer
 from thumbseal.web.recording import NO_STORE, Recorder, read_body
 
@@ -53,6 +60,20 @@ class Results(Struct, frozen=True):
 
 
 _BATCH: Final = msgspec.json.Decoder(Batch)
+_INGEST: Final = Operation(
+    "ingestRuns",
+    (Answer("What became of each event.", body=Results),),
+    (*OF_CALLERS, *OF_BODIES, StorageFull),
+    Batch,
+    ("thread",),
+)
+_FEEDBACK: Final = Operation(
+    "readRunFeedback",
+    (Answer("The feedback; empty where there is none.", body=Opinion),),
+    OF_CALLERS,
+    bearers=("thread",),
+    parameters=(Parameter("run", "path", "The runId of a message of the thread."),),
+)
 
 
 class LunaryApi:
@@ -63,10 +84,10 @@ class LunaryApi:
         self._sites = recorder.sites
         self._log = recorder.log
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Described]:
         return [
-            Route("/v1/runs/ingest", self.ingest, methods=["POST"]),
-            Route("/v1/runs/{run}/feedback", self.read_feedback, methods=["GET"]),
+            Described("/v1/runs/ingest", self.ingest, _INGEST, ["POST"]),
+            Described("/v1/runs/{run}/feedback", self.read_feedback, _FEEDBACK),
         ]
 
     async def ingest(self, request: Request) -> Response:

@@ -29,12 +29,20 @@ from starlette.routing import Route
 from thumbseal.errors import Unauthorized
 from thumbseal.log import Counts, Log, Verdict
 from thumbseal.web import access
+from thumbseal.web.operations import TEXT, Answer, Described, Operation
 from thumbseal.web.passes import site_of
 from thumbseal.web.sites import Sites
 
 SYNC_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 REQUEST_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 REST: Final = 19  # counting a long log rests so many times as long as it took: 5 % of a reader
+
+_METRICS: Final = Operation(
+    "readMetrics",
+    (Answer("The figures, in Prometheus' text format.", media=(TEXT,)),),
+    (Unauthorized,),
+    bearers=("backend",),
+)
 
 
 class Place(Struct, frozen=True):
@@ -126,15 +134,16 @@ class Metrics:
         self._clock = clock
         self._standing = Rested(self._stand)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Described]:
         """``/metrics`` for holders of a backend token."""
-        return [Route("/metrics", self._answer_backend)]
+        return [Described("/metrics", self._answer_backend, _METRICS)]
 
     def own_routes(self) -> list[Route]:
         """``/metrics`` for whoever reaches the metrics' own listener."""
         return [Route("/metrics", self._answer_all)]
 
     async def _answer_backend(self, request: Request) -> Response:
+        """``GET /metrics``: figures of the token's site, for Prometheus."""
         authorization = request.headers.get("authorization")
         if authorization is None:
             raise Unauthorized

@@ -3,15 +3,26 @@
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from thumbseal.errors import RequestError
+
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """The error of an answer. ``retry`` is always there: a client must not guess."""
+    """What went wrong. `code` is stable, `message` says what to do, `field` names the place in
+    the body. `retry` is always there: a client must not guess."""
 
     code: str
     message: str
     retry: bool
     field: str | UnsetType = UNSET
 
-    def encode(self) -> bytes:
-        """The body of the answer."""
-        return msgspec.json.encode({"error": self})
+
+class Failure(Struct, frozen=True):
+    """The body of every answer that is an error."""
+
+    error: Problem
+
+
+def encode(error: RequestError) -> bytes:
+    """The body of the answer to a request that is refused."""
+    field = UNSET if error.field is None else error.field
+    return msgspec.json.encode(Failure(Problem(error.code, error.message, error.retry, field)))

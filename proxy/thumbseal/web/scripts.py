@@ -19,7 +19,9 @@ _TYPES: Final = {
     "mjs": "text/javascript; charset=utf-8",
     "ts": "application/typescript; charset=utf-8",
     "map": "application/json",
+    "json": "application/json",
 }
+MEDIA: Final = tuple(dict.fromkeys(each.partition(";")[0] for each in _TYPES.values()))
 # Any page may load these, also one that isolates itself (COEP); what a script may *do* is another
 # question, answered by origins and tokens.
 _HEADERS: Final = {

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from thumbseal import settings
-from thumbseal.errors import Forbidden, NotFound, TokenError, Unauthorized
+from thumbseal.errors import Forbidden, SiteUnknown, TokenError, Unauthorized
 from thumbseal.tokens import Tokens, site_tag, tag_of
 
 
@@ -58,13 +58,13 @@ class Sites:
         """The site of this name; without one, the only site there is.
 
         Raises:
-            NotFound: no such site, or no name where there are several.
+            SiteUnknown: no such site, or no name where there are several.
         """
         if name is None and len(self._by_name) == 1:
             return next(iter(self._by_name.values()))
         if name not in self._by_name:
             wanted = "Name a site" if name is None else f"There is no site {name[:64]!r}"
-            raise NotFound(f"{wanted}; the settings list them.", code="site_unknown", field="site")
+            raise SiteUnknown(f"{wanted}; the settings list them.", field="site")
         return self._by_name[name]
 
     def of_tokens(self, tokens: Sequence[str]) -> ServedSite:
