@@ -1,8 +1,10 @@
 """The Lunary API at a real proxy: what its SDKs send becomes the right state at a Lunary double."""
 
 import hashlib
+import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,13 @@ import pytest
 
 from tests.doubles.lunary import PROJECT, LunaryDouble
 from tests.doubles.serving import serve
-from tests.proxy import ORIGIN, Proxy, make_settings, running
+from tests.proxy import ORIGIN, Proxy, make_settings, running, said
+from thumbseal.ids import ThreadId, new_id
+from thumbseal.keys import Keys, Kind, new_key
+from thumbseal.log import Erasure
+from thumbseal.log.removal import erase
 from thumbseal.settings import Lunary, Secret
+from thumbseal.tokens import BACKEND_LIFE, PassClaims, Tokens
 from thumbseal.web.runs import MAX_RUNS
 
 INGEST = "/v1/runs/ingest"
@@ -198,3 +205,162 @@ def test_only_these_routes_let_a_browser_ask_first(proxy: Proxy) -> None:
         *(200, 200),
         *(400, 400),
     ]
+
+
+def backend_token(proxy: Proxy) -> str:
+    now = int(proxy.clock())
+    claims = PassClaims(new_id(), now, now + BACKEND_LIFE)
+    return proxy.tokens().mint_pass(Kind.BACKEND, claims)
+
+
+Spell = Callable[[str], str]
+
+
+def spellers(proxy: Proxy) -> dict[str, tuple[str, Spell]]:
+    """A key and how its SDK spells ids with it: JavaScript's, Python's with the same key, and
+    Python's with another one of the site."""
+    one, two = backend_token(proxy), backend_token(proxy)
+    return {
+        "JavaScript": (one, str),
+        "Python": (one, lambda id_: hashed(id_, one)),
+        "Python elsewhere": (two, lambda id_: hashed(id_, two)),
+    }
+
+
+@pytest.mark.parametrize("name", ["order-17", "0194c0de-0000-4000-8000-00000000abcd"])
+@pytest.mark.parametrize(
+    "order",
+    [("JavaScript", "Python", "JavaScript"), ("Python", "JavaScript", "Python elsewhere")],
+)
+def test_every_spelling_means_the_same_thread_and_message(
+    double: LunaryDouble, proxy: Proxy, order: tuple[str, ...], name: str
+) -> None:
+    """Whoever opens it: the next one resumes by the application's own id, without tags, and both
+    vote on the answer by its id; at Lunary it is one exchange with tags and user."""
+    known = spellers(proxy)
+    for number, who in enumerate(order):
+        key, spell = known[who]
+        own, run = spell(name), spell("a")
+        match number:
+            case 0:
+                said = chat(proxy, own, spell("q"), "user", "Why?", userId="ann")
+                sent = [said | {"threadTags": ["blue"], "userProps": {"plan": "pro"}}]
+            case 1:
+                sent = [
+                    chat(proxy, own, spell("s"), "system", "Be brief.", userId=None),
+                    chat(proxy, own, run, "assistant", "Because."),
+                    vote(proxy, run, {"thumb": "up"}),
+                ]
+            case _:
+                sent = [vote(proxy, run, {"thumb": "down"})]
+        proxy.clock.now += 1  # type: ignore[attr-defined]  # a test's clock
+        assert [each["success"] for each in ingest(proxy, key, *sent)] == [True] * len(sent)
+    for key, spell in (known[who] for who in order):
+        assert _feedback(proxy, key, spell("a")) == {"thumb": "down"}
+    shown = [(["Why?", "Be brief."], ["Because."], "down")]
+    double.until(lambda: _state(double) == shown).result(PATIENCE)
+    (thread,) = double.threads()
+    assert (thread.tags, double.user_of(thread)) == (["blue"], "ann")
+    assert [user.props for user in double.users()] == [{"plan": "pro"}]
+
+
+def test_a_backend_goes_on_where_a_page_began(proxy: Proxy) -> None:
+    """A page's ids are known by their hashes, too, those of the widget and those that Lunary's SDK
+    made in the page; the answer's vote comes from the page, by the id that the backend gave it."""
+    key = backend_token(proxy)
+    opened = proxy.open()
+    thread, blank = opened["thread"], opened["messages"][0]
+    proxy.record(thread["token"], said(blank, "user", "Why?"))
+    own = hashed(thread["id"], key)
+    question = hashed(blank["id"], key)
+    answer = "7e0f8a52-1c2b-4d3e-8f90-a1b2c3d4e5f6"
+    sent = [
+        chat(proxy, own, question, "user", "Why?"),
+        chat(proxy, own, hashed(answer, key), "assistant", "Because."),
+        vote(proxy, question, {"comment": "?"}),
+    ]
+    assert [each["success"] for each in ingest(proxy, key, *sent)] == [True] * 3
+    (voted,) = ingest(proxy, thread["token"], vote(proxy, answer, {"thumb": "up"}))
+    assert voted["success"]
+    (told,) = proxy.conversations()
+    assert [turn.message.content for turn in told.turns] == ["Why?", "Because."]
+    assert {told.turns[1].message.message} <= {of for of, _ in told.ratings}
+
+
+def test_a_page_names_nothing_of_a_backends(proxy: Proxy) -> None:
+    """An id that a page uses first, for a message of its own, is still free for a backend's thread
+    and for its messages, whoever guessed it."""
+    key, guessed = backend_token(proxy), "0194c0de-0000-4000-8000-00000000abcd"
+    mine = proxy.open()["thread"]
+    ingest(proxy, mine["token"], chat(proxy, mine["id"], guessed, "user", "Mine now."))
+    ingest(proxy, key, chat(proxy, guessed, "q", "user", "Why?"))
+    ingest(proxy, key, chat(proxy, "order-17", guessed, "user", "Hm."))
+    texts = {told.thread: [t.message.content for t in told.turns] for told in proxy.conversations()}
+    assert texts.pop(mine["id"]) == ["Mine now."]
+    assert texts.pop(guessed) == ["Why?"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"event": "feedback", "feedback": {"thumb": "up"}}, "message_unknown (runId)"),
+        ({"parentRunId": None}, "bad_event (parentRunId)"),
+        ({"userId": "u" * 65}, "bad_event (userId)"),
+        ({"appId": "0194c0de-0000-4000-8000-00000000abcd"}, "token_invalid (appId)"),
+        ({"message": {"role": "developer", "content": "x"}}, "bad_event (message.role)"),
+        ({"runId": "taken", "parentRunId": "another"}, "id_reused (runId)"),
+        ({"parentRunId": "taken"}, "bad_event (parentRunId)"),
+    ],
+)
+def test_what_a_backend_cannot_say_is_refused(
+    proxy: Proxy, change: dict[str, Any], reason: str
+) -> None:
+    """Lunary takes most of it and loses it, or moves it to another project."""
+    key = backend_token(proxy)
+    ingest(proxy, key, chat(proxy, "order-17", "taken", "user", "Why?"))
+    (refused,) = ingest(proxy, key, chat(proxy, "order-17", "b", "user", "Hm.") | change)
+    assert (refused["success"], refused["error"].split(":")[0]) == (False, reason)
+
+
+def test_the_deprecated_calls_are_kept_right(double: LunaryDouble, proxy: Proxy) -> None:
+    """At Lunary they break the list of threads; a vote on the question's id is on the answer."""
+    key, own = backend_token(proxy), "order-17"
+    start = {"type": "thread", "event": "start", "runId": own, "input": "Why?"}
+    asked = {"type": "chat", "event": "start", "runId": "q", "parentRunId": own, "input": "Why?"}
+    told = {"type": "chat", "event": "end", "runId": "q", "output": "Because.", "extra": {"n": 1}}
+    sent = [each | {"timestamp": proxy.ms} for each in (start, asked, told)]
+    sent.append(vote(proxy, "q", {"thumb": "up"}))
+    assert [each["success"] for each in ingest(proxy, key, *sent)] == [True] * 4
+    double.until(lambda: _state(double) == [(["Why?"], ["Because."], "up")]).result(PATIENCE)
+
+
+def test_a_revoked_or_foreign_backend_token_is_no_key(proxy: Proxy) -> None:
+    """As on every other route."""
+    now = int(proxy.clock())
+    expired = PassClaims(new_id(), now - 2 * BACKEND_LIFE, now - BACKEND_LIFE)
+    for token in (
+        proxy.tokens().mint_pass(Kind.BACKEND, expired),
+        Tokens("support", Keys.derive([new_key()])).mint_pass(
+            Kind.BACKEND, PassClaims(new_id(), now, now + 60)
+        ),
+    ):
+        answer = proxy.post(INGEST, {"events": []}, Authorization=f"Bearer {token}")
+        assert answer.status_code == 401
+
+
+def test_an_erased_thread_stays_erased_in_every_spelling(proxy: Proxy) -> None:
+    """What comes for it later is refused, also under its hashes."""
+    known = spellers(proxy)
+    ingest(proxy, known["JavaScript"][0], chat(proxy, "order-17", "q", "user", "Why?"))
+    key, spell = known["Python elsewhere"]
+    ingest(proxy, key, chat(proxy, spell("order-17"), spell("a"), "assistant", "Because."))
+    (told,) = proxy.conversations()
+    erasure = Erasure(site="support", at=proxy.ms, thread=ThreadId(told.thread))
+    with closing(sqlite3.connect(proxy.settings.server.log_path, isolation_level=None)) as log:
+        log.execute("BEGIN IMMEDIATE")
+        erase(log, [erasure])
+        log.execute("COMMIT")
+    for key, spell in known.values():
+        (refused,) = ingest(proxy, key, chat(proxy, spell("order-17"), spell("b"), "user", "Hm."))
+        assert (refused["success"], refused["error"].split(":")[0]) == (False, "gone")
+    assert proxy.conversations() == []

@@ -50,6 +50,7 @@ Reason = Literal[  # why one event is rejected, while the others of its request 
     "bad_event",
     "gone",
     "id_reused",
+    "message_unknown",
     "message_used",
     "rate_limited",
     "role_refused",

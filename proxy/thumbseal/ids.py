@@ -49,6 +49,11 @@ def named_message(thread: ThreadId, ref: str) -> MessageId:
     return MessageId(str(uuid.UUID(bytes=digest[:16])))
 
 
+def python_id(id_: str, key: str) -> str:
+    """How Lunary's SDK for Python spells an id: hashed with the key that it was given."""
+    return str(uuid.UUID(hashlib.sha256(f"{id_}{key}".encode()).hexdigest()[:32]))
+
+
 def actor_of(site: str, user: str) -> ActorId:
     """The actor of a vouched user: the same in every thread and on every device."""
     return ActorId(str(uuid.uuid5(_NAMESPACE, f"{site}\nuser\n{user}")))

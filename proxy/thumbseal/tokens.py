@@ -16,7 +16,7 @@ import hashlib
 import re
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from typing import Final, Literal, NamedTuple
 
@@ -109,6 +109,12 @@ def tag_of(token: str) -> bytes:
     return decode(token.partition(".")[0])[1:9]
 
 
+def kind_of(token: str) -> int:
+    """The kind that a token *claims* to be of."""
+    _check_spelling(token)
+    return decode(token.partition(".")[0])[0]
+
+
 class Tokens:
     """Mints and verifies the tokens of one site.
 
@@ -119,10 +125,8 @@ class Tokens:
     def __init__(self, site: str, keys: Keys) -> None:
         self.site = site
         self.tag = site_tag(site)
-        self._signers = {
-            kind: Signer(subkeys, key_derivation="none", digest_method=hashlib.sha256)
-            for kind, subkeys in keys.subkeys.items()
-        }
+        self._subkeys = keys.subkeys
+        self._signers = {kind: _signer(subkeys) for kind, subkeys in keys.subkeys.items()}
 
     def mint_thread(self, claims: ThreadClaims) -> str:
         """A thread token.
@@ -162,6 +166,13 @@ class Tokens:
         return self._sign(
             kind, _PASS.pack(kind, self.tag, _packed(claims.id), claims.issued, claims.expires)
         )
+
+    def backend_tokens(self, claims: PassClaims) -> list[str]:
+        """The backend token of these claims, as each of the site's keys signs it."""
+        kind = Kind.BACKEND
+        packed = _PASS.pack(kind, self.tag, _packed(claims.id), claims.issued, claims.expires)
+        signers = (_signer([subkey]) for subkey in self._subkeys[kind])
+        return [signer.sign(encode(packed)).decode() for signer in signers]
 
     def blank(
         self, thread: ThreadId, actor: ActorId, now: float, message: MessageId | None = None
@@ -249,6 +260,10 @@ class Tokens:
         if kind not in self._signers:
             raise TokenError(f"These keys make and read no {kind.name.lower()} token.")
         return self._signers[kind]
+
+
+def _signer(subkeys: Sequence[bytes]) -> Signer:
+    return Signer(subkeys, key_derivation="none", digest_method=hashlib.sha256)
 
 
 def _check_spelling(token: str) -> None:

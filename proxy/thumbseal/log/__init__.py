@@ -14,6 +14,7 @@ from msgspec import Struct
 from thumbseal.events import AnyEntry, Event, Reason, Source
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
 from thumbseal.patterns import Rule
+from thumbseal.tokens import PassClaims
 
 MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
 
@@ -32,6 +33,16 @@ class Draft(Struct, frozen=True):
     actor: ActorId
     at: int
     entry: AnyEntry
+
+
+class Alias(Struct, frozen=True):
+    """Another name of a thread, or of an ``item`` in it: a message or a run. ``page``: a page chose
+    it, so it says something inside its thread alone."""
+
+    name: str
+    thread: ThreadId
+    item: str | None = None
+    page: bool = False
 
 
 class Verdict(Struct, frozen=True, omit_defaults=True):
@@ -226,8 +237,25 @@ class Log(Protocol):
     def redact(self, rules: Mapping[str, Sequence[Rule]]) -> None:
         """Take this out of every event from now on before it is stored, by site."""
 
-    async def append(self, site: str, drafts: Sequence[Draft], received_at: int) -> list[Verdict]:
-        """Store events in this order and say what became of each, once they are on disk."""
+    async def append(
+        self,
+        site: str,
+        drafts: Sequence[Draft],
+        received_at: int,
+        aliases: Sequence[Alias] = (),
+    ) -> list[Verdict]:
+        """Store events in this order and say what became of each, once they are on disk.
+        ``aliases`` are noted with them, in one transaction."""
+
+    async def aliases(self, site: str, names: Sequence[str]) -> dict[str, Alias]:
+        """What is known of these names."""
+
+    async def spell(self, site: str, claims: PassClaims, key: str) -> None:
+        """Have the ids that are recorded by now known as they are, and as Lunary's SDK for Python
+        hashes them with this key, a backend token of these claims."""
+
+    async def alias_keys(self, site: str) -> list[PassClaims]:
+        """The keys that were ever given to `spell`."""
 
     async def read(self, site: str, thread: ThreadId) -> StoredThread | None:
         """One thread, whole; None if it has no event."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 from thumbseal import events
 from thumbseal.events import KINDS, Feedback, Message
 from thumbseal.ids import ThreadId
-from thumbseal.log import Draft, Verdict
+from thumbseal.log import Alias, Draft, Verdict, aliases
 
 BUCKETS: Final = 64
 MAX_CACHED_THREADS: Final = 20_000  # about 200 bytes each
@@ -35,6 +35,7 @@ class Batch(Struct, frozen=True):
     site: str
     drafts: Sequence[Draft]
     received_at: int
+    aliases: Sequence[Alias] = ()
 
 
 class Room(Struct):
@@ -120,6 +121,13 @@ class Ledger:
                     verdicts[number][index] = DUPLICATE
         for (number, index), verdict in zip(places, _store(connection, rows), strict=True):
             verdicts[number][index] = verdict
+        for batch in batches:
+            alive = [
+                name
+                for name in batch.aliases
+                if not _is_barred(connection, batch.site, name.thread)
+            ]
+            aliases.add(connection, batch.site, alive, seq + len(rows))
         return verdicts
 
     def _room(self, connection: sqlite3.Connection, batch: Batch, draft: Draft) -> Room | None:

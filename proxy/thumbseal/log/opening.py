@@ -15,7 +15,7 @@ from thumbseal.errors import LogBusy, LogError
 from thumbseal.log import salvage
 from thumbseal.log.salvage import Salvaged
 
-STEPS: Final = ("schema.sql", "schema-2.sql", "schema-3.sql")
+STEPS: Final = ("schema.sql", "schema-2.sql", "schema-3.sql", "schema-4.sql")
 SCHEMA_VERSION: Final = len(STEPS)
 FARTHEST_VERSION: Final = 9_999  # past it no Thumbseal will ever be: it is damage
 APPLICATION_ID: Final = 0x54425331  # "TBS1": so that `file` and we know a log when we see one

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct, structs
 
 from thumbseal.ids import ThreadId, actor_of
-from thumbseal.log import Counts, Deletion, Erasure, Removed, Retention, claims
+from thumbseal.log import Counts, Deletion, Erasure, Removed, Retention, aliases, claims
 from thumbseal.log.claims import Settlement
 
 PAGE: Final = 100  # threads looked at in one transaction of a sweep
@@ -225,6 +225,7 @@ def _remove(
         for upstream in upstreams:
             own, left = _own(connection, upstream, thread_no)
             _book(connection, upstream, own - left, left, why)
+        _forget(connection, site, thread_no, why)
         _delete(connection, thread_no, upstreams)
         events += count
     return Removed(len(thread_nos), events)
@@ -266,6 +267,15 @@ def _book(
         " expired = expired + excluded.expired",
         (upstream, delivered, erased, expired),
     )
+
+
+def _forget(
+    connection: sqlite3.Connection, site: str, thread_no: int, why: Literal["erased", "expired"]
+) -> None:
+    for (thread,) in connection.execute(
+        "SELECT thread FROM threads WHERE thread_no = ?", (thread_no,)
+    ).fetchall():
+        aliases.forget(connection, site, thread, barred=why == "erased")
 
 
 def _delete(connection: sqlite3.Connection, thread_no: int, upstreams: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from thumbseal.events import Event
 from thumbseal.ids import ActorId, ThreadId
 from thumbseal.log import (
     MAX_DUE_HOLDS,
+    Alias,
     Barrier,
     Barriers,
     Claim,
@@ -30,6 +31,7 @@ from thumbseal.log import (
     Start,
     StoredThread,
     Verdict,
+    aliases,
     claims,
     lag,
     receipts,
@@ -45,6 +47,7 @@ from thumbseal.log.removal import Sweep, Swept
 from thumbseal.log.writer import Work, Writer
 from thumbseal.patterns import Rule
 from thumbseal.redaction import redact
+from thumbseal.tokens import PassClaims
 
 POLL: Final = 1.0  # seconds between looks at what the command line wrote, and at the disk
 WAL_LONG: Final = 16 * 1024 * 1024  # bytes; SQLite itself starts it anew at 4 MiB, if it can
@@ -110,12 +113,18 @@ class SqliteLog:
     def redact(self, rules: Mapping[str, Sequence[Rule]]) -> None:
         self._rules = rules
 
-    async def append(self, site: str, drafts: Sequence[Draft], received_at: int) -> list[Verdict]:
+    async def append(
+        self,
+        site: str,
+        drafts: Sequence[Draft],
+        received_at: int,
+        aliases: Sequence[Alias] = (),
+    ) -> list[Verdict]:
         if not drafts:
             return []
         if rules := self._rules.get(site):
             drafts = [structs.replace(each, entry=redact(each.entry, rules)) for each in drafts]
-        batch = Batch(site, drafts, received_at)
+        batch = Batch(site, drafts, received_at, aliases)
         verdicts = await self._writing(self._ledger.append, batch, len(drafts), grows=True)
         for watcher in self._watchers:
             watcher.set()
@@ -140,6 +149,16 @@ class SqliteLog:
             return [] if thread_no is None else claims.read_votes(connection, thread_no, actor)
 
         return await self._reading(found)
+
+    async def aliases(self, site: str, names: Sequence[str]) -> dict[str, Alias]:
+        return await self._reading(lambda connection: aliases.find(connection, site, names))
+
+    async def spell(self, site: str, claims: PassClaims, key: str) -> None:
+        while not await self._writing(aliases.spell, aliases.Spelling(site, claims, key)):
+            pass
+
+    async def alias_keys(self, site: str) -> list[PassClaims]:
+        return await self._reading(lambda connection: aliases.keys(connection, site))
 
     async def bar(self, barrier: Barrier) -> None:
         await self._writing(self._barring, barrier)

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from thumbseal import settings
 from thumbseal.events import Feedback, ThreadChange
-from thumbseal.ids import MessageId, ThreadId
+from thumbseal.ids import MessageId, ThreadId, python_id
 from thumbseal.upstreams import Change, Delivered, Later, Outcome, UpstreamDown, lunary_erasure
 from thumbseal.upstreams.calls import Answer, call
 from thumbseal.upstreams.pace import Pace
@@ -25,7 +25,6 @@ from thumbseal.upstreams.projection import (
     lost,
     project,
     project_votes,
-    python_id,
 )
 
 DONE: Final = ("already exists", "duplicate key")

@@ -17,7 +17,6 @@ and a vote as the whole feedback object. All of this was observed on Lunary's op
    exchanges are started with every change that touches them.
 """
 
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import reduce
@@ -83,11 +82,6 @@ def project_votes(change: Change) -> list[Wire]:
         for message in voted
         for wire in _feedback(change, change.conversation.ratings_of(message)[-1], message, 0)
     ]
-
-
-def python_id(id_: str, key: str) -> str:
-    """The id under which Lunary's Python SDK records what its caller names ``id_``."""
-    return str(UUID(hashlib.sha256(f"{id_}{key}".encode()).hexdigest()[:32]))
 
 
 def lost(change: Change) -> tuple[int, ...]:

@@ -1,9 +1,12 @@
-"""The Lunary API, for Lunary's own SDKs: their URL is this proxy's, their key a thread token.
+"""The Lunary API, for Lunary's own SDKs: their URL is this proxy's, their key one of its tokens.
 
-A thread token writes its own thread and nothing else. A browser asks first (preflight) because the
-SDK sends its key in a header; on no other route does it need to.
+A thread token writes its own thread and nothing else, a backend token all threads of its site. A
+browser asks first (preflight) because the SDK sends its key in a header; on no other route does it
+need to.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,14 +18,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import bodies
-from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import StorageFull, TooLarge
 from thumbseal.events import BadEvent, Opinion
-from thumbseal.ids import ActorId, named_message
-from thumbseal.log import Draft, Verdict
-from thumbseal.tokens import ThreadClaims
+from thumbseal.keys import Kind
+from thumbseal.log import Verdict
+from thumbseal.tokens import kind_of
 from thumbseal.web import opening, runs
-from thumbseal.web.judging import Authority, judge
+from thumbseal.web.callers import BackendCaller, Caller, PageCaller
+from thumbseal.web.judging import Authority
 from thumbseal.web.opening import Entered
 from thumbseal.web.operations import (
     OF_BODIES,
@@ -32,7 +35,7 @@ from thumbseal.web.operations import (
     Operation,
     Parameter,
 )
-from thumbseal.web.passes import bearer
+from thumbseal.web.passes import bearer, read_pass
 from thumbseal.web.recording import NO_STORE, Recorder, read_body
 
 PATH: Final = "/v1/runs/"
@@ -83,6 +86,7 @@ class LunaryApi:
         self._recorder = recorder
         self._sites = recorder.sites
         self._log = recorder.log
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def routes(self) -> list[Described]:
         return [
@@ -92,41 +96,49 @@ class LunaryApi:
 
     async def ingest(self, request: Request) -> Response:
         """``POST /v1/runs/ingest``: each event is judged on its own, like those of a page."""
-        key, claims, authority = self._authority(request)
+        caller = self._caller(request)
         batch = bodies.parse_body(await read_body(request), _BATCH)
         sent = batch.events if isinstance(batch.events, list) else [batch.events]
         if len(sent) > runs.MAX_RUNS:
             raise TooLarge(f"At most {runs.MAX_RUNS} events in a request.", field="events")
-        own = runs.spellings(claims.thread, key)
-        judged = [(run, _judged(run, own, authority)) for run in runs.in_order(sent)]
-        flat = [each for _, several in judged for each in several]
-        verdicts = iter(await self._recorder.store(request, authority, flat))
-        results = [_result(run, [next(verdicts) for _ in several]) for run, several in judged]
-        return _json(Results(results))
+        ordered = runs.in_order(sent)
+        async with self._turns[caller.authority.site.name]:  # a name gets its meaning but once
+            judged = await caller.judge(ordered)
+            flat = [each for several in judged.drafts for each in several]
+            stored = await self._recorder.store(request, caller.authority, flat, judged.aliases)
+        verdicts = iter(stored)
+        told = [[next(verdicts) for _ in several] for several in judged.drafts]
+        return _json(Results([_result(*pair) for pair in zip(ordered, told, strict=True)]))
 
     async def read_feedback(self, request: Request) -> Response:
-        """``GET /v1/runs/{id}/feedback``: what the key's actor thinks of a message of its thread,
-        ``{}`` where nothing was said: Lunary's empty answer makes its SDK fail."""
-        _, claims, authority = self._authority(request)
-        site = authority.site
-        self._recorder.check(request, site, "reads")
+        """``GET /v1/runs/{id}/feedback``: what is thought of a message, ``{}`` where nothing was
+        said: Lunary's empty answer makes its SDK fail."""
+        caller = self._caller(request)
+        if caller.authority.entered is not None:
+            self._recorder.check(request, caller.authority.site, "reads")
         try:
-            message = named_message(claims.thread, runs.ref(request.path_params["run"]))
+            return _json(await caller.opinion(request.path_params["run"]))
         except BadEvent:
             return _json(Opinion())
-        votes = await self._log.votes(site.name, claims.thread, ActorId(claims.actor))
-        rating = fold(votes, Conversation(claims.thread)).ratings.get((message, claims.actor))
-        return _json(rating.opinion if rating else Opinion())
 
-    def _authority(self, request: Request) -> tuple[str, ThreadClaims, Authority]:
-        """The key, what it says, and what may be done with it."""
+    def _caller(self, request: Request) -> Caller:
+        """Whose key it is.
+
+        Raises:
+            Unauthorized: it is no good token.
+            Forbidden: a page of another origin sends it.
+        """
         key = bearer(request.headers.get("authorization", ""))
         site, now = self._sites.of_token(key), self._recorder.clock()
+        barriers, ms = self._log.barriers, int(now * 1000)
+        if kind_of(key) == Kind.BACKEND:
+            claims = read_pass(site, key, self._log, now)
+            authority = Authority(site, None, barriers, True, now, ms)
+            return BackendCaller(authority, claims, key, self._log)
         site.check_origin(request.headers.get("origin"))
-        barriers = self._log.barriers
-        claims = opening.read_live(site, key, barriers, now)
-        entered = Entered(claims, None)
-        return key, claims, Authority(site, entered, barriers, False, now, int(now * 1000))
+        live = opening.read_live(site, key, barriers, now)
+        authority = Authority(site, Entered(live, None), barriers, False, now, ms)
+        return PageCaller(authority, live, key, self._log)
 
 
 class Preflights:
@@ -149,14 +161,6 @@ class Preflights:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = scope["type"] == "http" and scope["path"].startswith(PATH)
         await (self._lunary if asked else self._public)(scope, receive, send)
-
-
-def _judged(run: runs.Run, own: frozenset[str], authority: Authority) -> list[Draft | Verdict]:
-    """What is to be stored of one event of Lunary's: all of it, or nothing and the reason."""
-    try:
-        return [judge(entry, authority) for entry in runs.translate(run, own)]
-    except BadEvent as error:
-        return [Verdict("rejected", error.code, error.field, error.retry)]
 
 
 def _result(run: runs.Run, verdicts: list[Verdict]) -> Result:

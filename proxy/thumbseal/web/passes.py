@@ -3,6 +3,7 @@
 from thumbseal.errors import TokenError, Unauthorized
 from thumbseal.keys import Kind
 from thumbseal.log import Log
+from thumbseal.tokens import PassClaims
 from thumbseal.web.sites import ServedSite, Sites
 
 BEARER = "bearer "
@@ -14,12 +15,22 @@ def check_pass(site: ServedSite, authorization: str, log: Log, now: float) -> No
     Raises:
         Unauthorized: it is anything else, or was revoked.
     """
+    read_pass(site, bearer(authorization), log, now)
+
+
+def read_pass(site: ServedSite, token: str, log: Log, now: float) -> PassClaims:
+    """The claims of a good backend token of this site.
+
+    Raises:
+        Unauthorized: it is anything else, or was revoked.
+    """
     try:
-        claims = site.tokens.read_pass(Kind.BACKEND, bearer(authorization), now)
+        claims = site.tokens.read_pass(Kind.BACKEND, token, now)
     except TokenError:
         raise Unauthorized from None
     if log.barriers.refuse(site.name, claims.issued, token=claims.id):
         raise Unauthorized
+    return claims
 
 
 def site_of(sites: Sites, authorization: str, log: Log, now: float) -> ServedSite:

@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from thumbseal import bodies, events
 from thumbseal.errors import BadRequest, TooLarge, UnsupportedBody
-from thumbseal.log import Draft, Log, Verdict
+from thumbseal.log import Alias, Draft, Log, Verdict
 from thumbseal.web.address import Addresses
 from thumbseal.web.judging import Authority
 from thumbseal.web.limits import Kind, Limiter
@@ -45,9 +45,14 @@ class Recorder:
         self._limiter.check(site, kind, self._addresses.of(request))
 
     async def store(
-        self, request: Request, authority: Authority, judged: Sequence[Draft | Verdict]
+        self,
+        request: Request,
+        authority: Authority,
+        judged: Sequence[Draft | Verdict],
+        aliases: Sequence[Alias] = (),
     ) -> list[Verdict]:
-        """A verdict for each, once what is good, and within the limits, is on disk.
+        """A verdict for each, once what is good, and within the limits, is on disk. ``aliases``
+        are noted with it.
 
         Raises:
             TooMany: all of it is over a limit.
@@ -56,7 +61,7 @@ class Recorder:
         site = authority.site
         admitted = self._limiter.admit(site, self._addresses.of(request), judged)
         drafts = [each for each in admitted if isinstance(each, Draft)]
-        stored = iter(await self.log.append(site.name, drafts, authority.received_at))
+        stored = iter(await self.log.append(site.name, drafts, authority.received_at, aliases))
         verdicts = [next(stored) if isinstance(each, Draft) else each for each in admitted]
         self._count(site.name, verdicts)
         return verdicts

@@ -5,31 +5,31 @@ Facts about the wire are those of Lunary's open-source backend and its SDKs (npm
 """
 
 import hashlib
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from thumbseal import events
+from thumbseal.conversation import USER_PROPS
 from thumbseal.events import AnyEntry, BadEvent, parse_entry
-from thumbseal.ids import ThreadId
+from thumbseal.ids import ThreadId, python_id
 
 MAX_RUNS: Final = 500  # events in a request; the SDKs send all that waits at once
-MAX_RUN_ID: Final = 128  # characters; ids are UUIDs, or words of the application's own
 
 Run = Mapping[str, Any]
+Name = Callable[[object], str]  # from a runId to the message that it stands for
 _ROLES: Final = {role: role for role in ("user", "assistant", "tool", "system")} | {
     "bot": "assistant"
 }
+Kind = Literal["chat", "feedback", "custom-event", "thread", "question", "answer"]
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 
 def spellings(thread: ThreadId, key: str) -> frozenset[str]:
     """How SDKs name a thread: as it is, and as Python's hashes it with its key."""
-    digest = hashlib.sha256(f"{thread}{key}".encode()).hexdigest()
-    return frozenset((thread, str(uuid.UUID(digest[:32]))))
+    return frozenset((thread, python_id(thread, key)))
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
@@ -41,53 +41,115 @@ def in_order(runs: Sequence[Run]) -> list[Run]:
     return [run for _, run in sorted(zip(ranks, runs, strict=True), key=lambda pair: pair[0])]
 
 
-def translate(run: Run, own: frozenset[str]) -> list[AnyEntry]:
-    """The events that one of Lunary's says; ``own`` are the spellings of the key's thread.
+def kind_of(run: Run) -> Kind:
+    """What an event of Lunary's says.
 
     Raises:
-        BadEvent: it is of another thread, of a kind that is not recorded, or not within a limit.
+        BadEvent: nothing that is recorded.
     """
-    return [parse_entry(_ENCODER.encode(fields)) for fields in _entries(run, own)]
-
-
-def ref(run_id: object) -> str:
-    """The name of a message inside its thread (see `events.is_ref`).
-
-    Raises:
-        BadEvent: it is no text, or too long.
-    """
-    if not isinstance(run_id, str) or not 0 < len(run_id) <= MAX_RUN_ID:
-        text = f"Give a runId of 1 to {MAX_RUN_ID} characters."
-        raise BadEvent("bad_event", "runId", text)
-    return f"~{run_id.lower()}"
-
-
-def _entries(run: Run, own: frozenset[str]) -> Iterator[dict[str, Any]]:
     match run.get("type"), run.get("event"):
         case _, "chat":
-            _check_thread(run, own)
-            yield from _thread(run)
-            yield _message(run)
-            if isinstance(run.get("feedback"), dict):
-                yield _feedback(run)
+            return "chat"
         case _, "feedback":
-            yield _feedback(run)
+            return "feedback"
         case _, "custom-event":
-            _check_thread(run, own)
-            yield from _thread(run)
-            yield _event(run, "custom", name=run.get("name"), metadata=run.get("metadata"))
+            return "custom-event"
+        case "thread", "start":
+            return "thread"
+        case "chat", "start":
+            return "question"
+        case "chat", "end":
+            return "answer"
         case kind, event:
             text = f"A run {str(kind)[:64]!r} with the event {str(event)[:64]!r} is not recorded."
             raise BadEvent("bad_event", "event", text)
 
 
-def _check_thread(run: Run, own: frozenset[str]) -> None:
-    if run.get("parentRunId") not in own:
-        text = "The key is the token of another thread; give openThread the id of the key's own."
-        raise BadEvent("token_invalid", "parentRunId", text)
+def thread_of(run: Run) -> tuple[str, object] | None:
+    """The field that names an event's thread, and the name; None where the message does."""
+    match kind_of(run):
+        case "feedback" | "answer":
+            return None
+        case "thread":
+            return "runId", run.get("runId")
+        case _:
+            return "parentRunId", run.get("parentRunId")
 
 
-def _message(run: Run) -> dict[str, Any]:
+def names_in(run: Run) -> list[str]:
+    """The names that an event of Lunary's may have to do with."""
+    names = [run.get("runId"), run.get("parentRunId")]
+    if run.get("type") == "chat":
+        names.append(_asked(run))
+    return [name for name in names if isinstance(name, str)]
+
+
+def translate(run: Run, name: Name, *, vouched: bool) -> list[AnyEntry]:
+    """The events that one of Lunary's says in its thread; ``vouched``: a backend sent it, whose
+    word for the user counts.
+
+    Raises:
+        BadEvent: it is of a kind that is not recorded, or not within a limit.
+    """
+    fields = [*_thread(run, vouched=vouched), *_ENTRIES[kind_of(run)](run, name)]
+    return [parse_entry(_ENCODER.encode(each)) for each in fields]
+
+
+def _chat(run: Run, name: Name) -> Iterator[dict[str, Any]]:
+    yield _message(run, name)
+    if isinstance(run.get("feedback"), dict):
+        yield from _feedback(run, name)
+
+
+def _feedback(run: Run, name: Name) -> Iterator[dict[str, Any]]:
+    message, feedback = name(run.get("runId")), run.get("feedback")
+    yield _event(run, "feedback", message=message, feedback=feedback)
+
+
+def _custom(run: Run, name: Name) -> Iterator[dict[str, Any]]:
+    yield _event(run, "custom", name=run.get("name"), metadata=run.get("metadata"))
+
+
+def _question(run: Run, name: Name) -> Iterator[dict[str, Any]]:
+    """A user's message by the deprecated call. Its answer has the same runId, and a vote on that
+    is meant for the answer: so this is the one that is named otherwise."""
+    name(run.get("runId"))
+    yield _legacy(run, name(_asked(run)), "user", "input")
+
+
+def _answer(run: Run, name: Name) -> Iterator[dict[str, Any]]:
+    reply = name(_asked(run))
+    yield {**_legacy(run, name(run.get("runId")), "assistant", "output"), "reply_to": reply}
+
+
+def _nothing(run: Run, name: Name) -> Iterator[dict[str, Any]]:
+    """The deprecated start of a thread says nothing that its first message does not."""
+    yield from ()
+
+
+_ENTRIES: Final[Mapping[Kind, Callable[[Run, Name], Iterator[dict[str, Any]]]]] = {
+    "chat": _chat,
+    "feedback": _feedback,
+    "custom-event": _custom,
+    "thread": _nothing,
+    "question": _question,
+    "answer": _answer,
+}
+
+
+def _asked(run: Run) -> object:
+    run_id = run.get("runId")
+    return f"{run_id}?" if isinstance(run_id, str) and run_id else run_id
+
+
+def _legacy(run: Run, message: str, role: str, field: str) -> dict[str, Any]:
+    if not isinstance(run.get(field), str):
+        raise BadEvent("bad_event", field, "The deprecated calls send a text.")
+    fields = _event(run, "message", message=message, role=role, metadata=run.get("extra") or None)
+    return {**fields, "content": run[field]}
+
+
+def _message(run: Run, name: Name) -> dict[str, Any]:
     message = run.get("message")
     if not isinstance(message, dict):
         raise BadEvent("bad_event", "message", "A chat event has a message.")
@@ -97,7 +159,7 @@ def _message(run: Run) -> dict[str, Any]:
         raise BadEvent("bad_event", "message.role", text)
     calls = message.get("tool_calls", message.get("toolCalls"))
     fields = {
-        "message": ref(run.get("runId")),
+        "message": name(run.get("runId")),
         "role": _ROLES[role],
         "name": message.get("name"),
         "tool_calls": calls or None,
@@ -108,17 +170,18 @@ def _message(run: Run) -> dict[str, Any]:
     return {**_event(run, "message", **fields), "content": message.get("content")}
 
 
-def _feedback(run: Run) -> dict[str, Any]:
-    fields = {"message": ref(run.get("runId")), "feedback": run.get("feedback")}
-    return _event(run, "feedback", **fields)
-
-
-def _thread(run: Run) -> Iterator[dict[str, Any]]:
+def _thread(run: Run, *, vouched: bool) -> Iterator[dict[str, Any]]:
     """What the event says of its thread. Absent means unchanged: Lunary would wipe it. The user
     of a page is a claim; who it is, the thread's token says."""
+    if run.get("event") == "feedback":
+        return
     props = run.get("userProps") if isinstance(run.get("userProps"), dict) else {}
     user = run.get("userId")
-    claim = {"claimed_user": {"id": user, **(props or {})}} if user else {}
+    claim: dict[str, Any] = {}
+    if user and vouched:
+        claim = {USER_PROPS: props} if props else {}
+    elif user:
+        claim = {"claimed_user": {"id": user, **(props or {})}}
     metadata = run.get("threadMetadata") or {}
     if not isinstance(metadata, dict):
         raise BadEvent("bad_event", "threadMetadata", "A thread's metadata are an object.")
