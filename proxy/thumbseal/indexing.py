@@ -20,28 +20,33 @@ AGAIN: Final = 5.0  # seconds after a failure
 _logger: Final = structlog.get_logger()
 
 
-async def run(log: Log, index: Index, log_path: Path) -> None:
-    """Keep the index up to date, for ever; returns only by cancellation."""
+async def run(log: Log, index: Index, log_path: Path, begun: asyncio.Event) -> None:
+    """Keep the index up to date, for ever; returns only by cancellation. ``begun`` is set as soon
+    as there is something to ask, or the disk has refused."""
     stored = log.watch()
     while True:
         # One thread for all that the keeper does: it is closed when its last step is through.
         thread = ThreadPoolExecutor(1, "thumbseal-index")
         try:
-            await _follow(thread, index, log_path, stored)
+            await _follow(thread, index, log_path, stored, begun)
         except (OSError, *FAILURES) as error:
             _logger.error("index_failed", error=str(error), remedy="Look at the disk.")
+            begun.set()
             await asyncio.sleep(AGAIN)
         finally:
             await asyncio.to_thread(thread.shutdown)
 
 
-async def _follow(thread: Executor, index: Index, log_path: Path, stored: asyncio.Event) -> None:
+async def _follow(
+    thread: Executor, index: Index, log_path: Path, stored: asyncio.Event, begun: asyncio.Event
+) -> None:
     """Return once the log's file is another one."""
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(thread, prepare, log_path)
     keeper = Keeper(log_path)
     try:
         await loop.run_in_executor(thread, keeper.open)
+        begun.set()
         while keeper.is_current:
             stored.clear()
             began = loop.time()

@@ -23,7 +23,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Page = Callable[[Request, Viewer], Awaitable[Response]]
 HOME: Final = "../replay"
 MAX_FORM: Final = 1_024  # bytes
-_NEXT: Final = re.compile(r"threads[\w/.-]*(\?[\w=&%+.~-]*)?|live(\?[\w=&%+.~-]*)?", re.ASCII)
+_NEXT: Final = re.compile(r"(threads(/[\w-]+/[\w-]+)?|live)(\?[\w=&%+.~-]*)?", re.ASCII)
 _PER_ADDRESS: Final = parse("10 per 10 minute")
 _IN_ALL: Final = parse("1000 per 10 minute")
 

@@ -193,9 +193,11 @@ def _ground(
 @asynccontextmanager
 async def _indexing(log: Log, log_path: Path) -> AsyncIterator[Index]:
     """The index, following its log while this lasts."""
-    index = Index(log_path)
-    following = asyncio.create_task(indexing.run(log, index, log_path), name="thumbseal-index")
+    index, begun = Index(log_path), asyncio.Event()
+    run = indexing.run(log, index, log_path, begun)
+    following = asyncio.create_task(run, name="thumbseal-index")
     try:
+        await begun.wait()  # or the first page would find nothing to ask
         yield index
     finally:
         following.cancel()

@@ -1,0 +1,75 @@
+"""People who look at the replay pages of a running proxy."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+from msgspec import structs
+
+from tests.proxy import Proxy, said, voted
+from thumbseal.codes import make_code
+from thumbseal.settings import Replay, Settings
+
+PATIENCE = 10.0  # seconds
+
+
+def code_of(proxy: Proxy, *names: str) -> str:
+    """A login code for these sites; for all of them without a name."""
+    sites = {name: proxy.settings.sites[name] for name in names or proxy.settings.sites}
+    return make_code({name: each.signing_keys() for name, each in sites.items()}, proxy.clock())
+
+
+def with_replay(settings: Settings, **replay: Any) -> Settings:
+    return structs.replace(settings, replay=Replay(**replay))
+
+
+class Visitor:
+    """A browser without JavaScript: it keeps cookies and says where a form stood."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.http = httpx2.Client(base_url=proxy.url, trust_env=False)
+
+    def __enter__(self) -> "Visitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def send(
+        self, path: str, headers: dict[str, str] | None = None, **form: str
+    ) -> httpx2.Response:
+        """A form of the server's own pages, as a browser sends it."""
+        own = {"Origin": self.proxy.url, "Sec-Fetch-Site": "same-origin"}
+        return self.http.post(path, data=form, headers=own | (headers or {}))
+
+    def log_in(self, *names: str) -> "Visitor":
+        answer = self.send("/replay/login", code=code_of(self.proxy, *names))
+        assert answer.status_code == 303, answer.text
+        return self
+
+    def see(self, path: str, status: int = 200) -> str:
+        """A page's text."""
+        answer = self.http.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    def await_page(self, path: str, true: Callable[[str], bool]) -> str:
+        """The page, as soon as the index is so far that this holds."""
+        end = time.monotonic() + PATIENCE
+        while not true(html := self.see(path)):
+            assert time.monotonic() < end, html
+        return html
+
+
+def talk(proxy: Proxy, question: str, answer: str = "An answer.", **opinion: Any) -> dict[str, Any]:
+    """A recorded thread with a question and an answer, on which this is somebody's opinion."""
+    opened = proxy.open()
+    asked, told = opened["messages"][:2]
+    events = [said(asked, "user", question), said(told, "assistant", answer)]
+    if opinion:
+        events.append(voted(told, **opinion))
+    results = proxy.record(opened["thread"]["token"], *events)
+    assert [result["status"] for result in results] == ["accepted"] * len(events)
+    return opened
