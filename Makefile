@@ -40,7 +40,7 @@ backend: $(VENV)/.backend ## run the tests with FastAPI, Flask, Django, OpenTele
 engines: $(VENV)/.tests ## run the widget's tests in Chromium, Firefox and WebKit, all installed
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
 
-examples: $(VENV)/.tests $(INSTALLED) ## run the framework examples in Chromium, which takes Node.js
+examples: $(VENV)/.tests $(INSTALLED) ## run the examples that take Node.js, nginx, Caddy and systemd
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m pytest tests/examples $(ARGS)
 
