@@ -74,7 +74,7 @@ def test_the_page_suggests_what_the_bot_suggests() -> None:
     [
         ("Does it use cookies?", "Privacy and cookies"),
         ("can i take back a vote", "Change or undo a vote"),
-        ("how do i rotate keys", "Signing keys and rotation"),
+        ("how do i rotate keys", "Rotate a key"),
         ("which CSP do I need?", "Content security policy (CSP)"),
         ("Where is my data stored?", "Where the data is stored"),
         ("what is thumbseal", "What is Thumbseal"),

@@ -163,7 +163,7 @@ class Forwarder:
     def _settled(self, due: Due, change: Change, outcome: Outcome | Unsent) -> Settled:
         if isinstance(outcome, Delivered | Later):
             for seq, reason in outcome.dead:
-                self._logger.warning("event_dead", seq=seq, reason=reason)
+                self._logger.warning("event_dead", thread=due.stored.thread, seq=seq, reason=reason)
         if isinstance(outcome, Later):
             self._logger.info("thread_held", thread=due.stored.thread, reason=outcome.reason)
         keeps_state = self._upstream.keeps_state

@@ -3,7 +3,7 @@
 import click
 
 from thumbseal import __version__
-from thumbseal.cli.care import erase
+from thumbseal.cli.care import backup, erase
 from thumbseal.cli.delivery import retry, status
 from thumbseal.cli.secrets import keys, login, token
 from thumbseal.cli.serving import demo, serve_settings
@@ -32,6 +32,7 @@ for _command in (
     retry,
     upstream,
     erase,
+    backup,
     export,
     import_file,
     reindex,

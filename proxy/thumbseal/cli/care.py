@@ -1,4 +1,4 @@
-"""Commands about the log: look through it, erase in it. Both work beside a running server."""
+"""Commands about the log: look through it, copy it, erase in it; also beside a running server."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from thumbseal.cli.options import config_option, explained, named_site, site_opt
 from thumbseal.erasure import order
 from thumbseal.ids import named_thread
 from thumbseal.log import Erasure, census
+from thumbseal.log.backup import copy
 
 MIB: Final = 1024 * 1024
 
@@ -45,6 +46,20 @@ def erase(config: Path, site: str | None, thread: str | None, user: str | None, 
     removed = census.erase(settings.read(config).server.log_path, erasure)
     click.echo(f"Erased {removed.threads} thread(s) with {removed.events} event(s).")
     _tell_upstreams(erasure)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@explained
+def backup(file: Path, config: Path) -> None:
+    """Copy the log as it is now into FILE, also while the server runs.
+
+    The copy is whole and looked through, and readable by you alone. It goes back with the server
+    stopped; docs/operating.md says how. Keys are not in it: keep those apart.
+    """
+    size = copy(settings.read(config).server.log_path, file)
+    click.echo(f"Wrote {file}, {size / MIB:,.1f} MiB.")
 
 
 def check_log(configured: settings.Settings) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from thumbseal import settings
 from thumbseal.cli.options import config_option, explained, many
 from thumbseal.errors import SettingsError
-from thumbseal.log.beside import Reason, Report, Work, open_beside
+from thumbseal.log.beside import Reason, Report, Undelivered, Work, open_beside
 from thumbseal.upstreams.lunary import LunaryUpstream
 from thumbseal.upstreams.webhook import WebhookUpstream
 
@@ -72,8 +72,11 @@ def _look(
 @upstream_option
 @click.option("--thread", help="Only this thread's.")
 @click.option("--reason", help="Only what is held or dead for a reason with this text in it.")
+@click.option("--list", "listing", is_flag=True, help="Try nothing: name what is held or dead.")
 @explained
-def retry(config: Path, upstream: str | None, thread: str | None, reason: str | None) -> None:
+def retry(
+    config: Path, upstream: str | None, thread: str | None, reason: str | None, listing: bool
+) -> None:
     """Try what is held or dead again, now; without options, all of it.
 
     A running server notices within a second, one that starts later begins with it. An upstream that
@@ -82,6 +85,10 @@ def retry(config: Path, upstream: str | None, thread: str | None, reason: str | 
     configured = settings.read(config)
     with open_beside(configured.server.log_path) as log:
         for name in _chosen(configured, upstream):
+            if listing:
+                for each in log.undelivered(name, thread, reason):
+                    click.echo(f"{name}  {_named(each)}")
+                continue
             work = log.find(name, thread, reason)
             with click.progressbar(
                 length=len(work), label=name, file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -127,6 +134,14 @@ def _amount(work: Work) -> str:
     return f"{held} and {dead} are tried again."
 
 
+def _named(each: Undelivered) -> str:
+    """Where it is, first what a person copies; the reason comes from outside."""
+    moment, reason = _moment(each.at / 1000), _plain(each.reason)
+    if each.event is None:
+        return f"held  thread {each.thread}  next try {moment if each.at else 'now'}  {reason}"
+    return f"dead  thread {each.thread}  {each.kind} {each.event}  since {moment}  {reason}"
+
+
 def _machine(
     reports: list[Report], upstreams: dict[str, settings.Upstream], now: float
 ) -> dict[str, Any]:
@@ -149,8 +164,7 @@ def _screen(
     upstreams: dict[str, settings.Upstream],
     now: float,
 ) -> Iterator[str]:
-    moment = datetime.fromtimestamp(now).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    yield f"{moment}  {configured.server.log_path}"
+    yield f"{_moment(now)}  {configured.server.log_path}"
     for report in reports:
         yield ""
         yield from _described(report, _cannot_hold(upstreams[report.upstream]), now)
@@ -225,7 +239,15 @@ def _span(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _plain(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def _cut(line: str) -> str:
     """A line that stays one: reasons come from upstreams, and may hold anything."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in line)
+    plain = _plain(line)
     return plain if len(plain) <= WIDEST else plain[: WIDEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""What several commands share: how they fail, where the settings are, which site is meant."""
+"""What several commands share: how they fail, where the settings are, how secrets are written."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,7 +8,7 @@ from typing import Final, ParamSpec
 import click
 
 from thumbseal import settings
-from thumbseal.errors import ThumbsealError
+from thumbseal.errors import SettingsError, ThumbsealError
 from thumbseal.web.sites import ServedSite, Sites
 
 DEFAULT_FILE: Final = "thumbseal.toml"
@@ -47,3 +47,17 @@ def named_site(config: Path, name: str | None) -> ServedSite:
 def many(number: int, noun: str) -> str:
     """A number of things as a person reads it."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that nobody else may read.
+
+    Raises:
+        SettingsError: it is there already, or cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"Cannot write {path}: {error.strerror}.") from error

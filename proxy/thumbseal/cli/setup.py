@@ -7,8 +7,14 @@ import click
 
 from thumbseal import __version__, settings
 from thumbseal.cli.care import check_log
-from thumbseal.cli.options import DEFAULT_FILE, config_option, explained, site_option
-from thumbseal.errors import SettingsError, ThumbsealError
+from thumbseal.cli.options import (
+    DEFAULT_FILE,
+    config_option,
+    explained,
+    site_option,
+    write_private,
+)
+from thumbseal.errors import ThumbsealError
 from thumbseal.keys import new_key
 from thumbseal.web.embed import describe_tags
 from thumbseal.web.sites import Sites
@@ -51,8 +57,8 @@ def init(folder: Path, site: str, origin: tuple[str, ...]) -> None:
             raise click.ClickException(f"{path} is there already; nothing was changed.")
     origins = origin or ("https://chat.example.com",)
     quoted = ", ".join(f'"{each}"' for each in origins)
-    _write_private(key, new_key() + "\n")
-    _write_private(file, _TEMPLATE.format(site=site, key=key.name, origins=quoted))
+    write_private(key, new_key() + "\n")
+    write_private(file, _TEMPLATE.format(site=site, key=key.name, origins=quoted))
     try:
         settings.read(file)
     except ThumbsealError:
@@ -108,12 +114,3 @@ def embed(config: Path, site: str | None) -> None:
         click.echo(
             "# Set server.public_url: browsers may know this server by another name.", err=True
         )
-
-
-def _write_private(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"Cannot write {path}: {error.strerror}.") from error

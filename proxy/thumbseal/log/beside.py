@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from thumbseal.errors import LogError
-from thumbseal.log import Counts, Standing, Start, opening, roster
+from thumbseal.log import Barrier, Counts, Standing, Start, opening, roster
+from thumbseal.log.barring import bar
 from thumbseal.log.claims import read_cursor, read_start
 from thumbseal.log.receipts import count, read_standing
 
@@ -62,6 +63,16 @@ class Work(Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.threads) + len(self.dead)
+
+
+class Undelivered(Struct, frozen=True):
+    """One that is held (a thread, tried again at ``at`` ms) or dead (an event, since ``at``)."""
+
+    thread: str
+    at: int
+    reason: str
+    event: str | None = None
+    kind: str | None = None
 
 
 class Beside:
@@ -119,6 +130,16 @@ class Beside:
         threads = [number for (number,) in self._connection.execute(_FIND_HELD, asked)]
         return Work(upstream, threads, self._connection.execute(_FIND_DEAD, asked).fetchall())
 
+    def undelivered(
+        self, upstream: str, thread: str | None = None, reason: str | None = None
+    ) -> Iterator[Undelivered]:
+        """What `find` finds, by name, oldest first; read as it is taken."""
+        site = upstream.partition("/")[0]
+        asked = {"upstream": upstream, "site": site, "thread": thread, "reason": reason}
+        for query in (_LIST_HELD, _LIST_DEAD):
+            for row in self._connection.execute(query, asked):
+                yield Undelivered(*row)
+
     def retry(self, work: Work) -> Iterator[int]:
         """Have it tried at once; gives how much of it is done, as it goes."""
         for start in range(0, len(work.threads), CHUNK):
@@ -139,6 +160,11 @@ class Beside:
             self._connection.execute(
                 "UPDATE standing SET next_at = 0 WHERE upstream = ?", (work.upstream,)
             )
+
+    def bar(self, barrier: Barrier) -> None:
+        """Have the server refuse what it names, within a second."""
+        with self._writing():
+            bar(self._connection, [barrier])
 
     def _revive(self, upstream: str, dead: list[tuple[int, int]]) -> None:
         """Dead events wait again: the hold makes a forwarder look at their threads."""
@@ -217,15 +243,19 @@ _DEAD: Final = (
     "SELECT reason, count(*) FROM dead WHERE upstream = ? AND NOT again"
     " GROUP BY 1 ORDER BY 2 DESC LIMIT ?"
 )
-_FIND_HELD: Final = (
-    "SELECT thread_no FROM hold JOIN threads USING (thread_no)"
+_HELD_OF: Final = (
+    " FROM hold JOIN threads USING (thread_no)"
     " WHERE upstream = :upstream AND reason <> ''"
     " AND (:thread IS NULL OR site = :site AND thread = :thread)"
     " AND (:reason IS NULL OR instr(reason, :reason) > 0)"
 )
-_FIND_DEAD: Final = (
-    "SELECT seq, thread_no FROM dead JOIN events USING (seq) JOIN threads USING (thread_no)"
+_DEAD_OF: Final = (
+    " FROM dead JOIN events USING (seq) JOIN threads USING (thread_no)"
     " WHERE upstream = :upstream AND NOT again"
     " AND (:thread IS NULL OR site = :site AND thread = :thread)"
     " AND (:reason IS NULL OR instr(reason, :reason) > 0)"
 )
+_FIND_HELD: Final = f"SELECT thread_no{_HELD_OF}"
+_FIND_DEAD: Final = f"SELECT seq, thread_no{_DEAD_OF}"
+_LIST_HELD: Final = f"SELECT thread, next_at, reason{_HELD_OF} ORDER BY since_seq"
+_LIST_DEAD: Final = f"SELECT thread, dead.at, reason, event_id, kind{_DEAD_OF} ORDER BY seq"

@@ -12,7 +12,18 @@ from typing import Final, Literal
 from msgspec import Struct, structs
 
 from thumbseal.ids import ThreadId, actor_of
-from thumbseal.log import Counts, Deletion, Erasure, Removed, Retention, aliases, claims
+from thumbseal.log import (
+    Barrier,
+    Counts,
+    Deletion,
+    Erasure,
+    Removed,
+    Retention,
+    Scope,
+    aliases,
+    claims,
+)
+from thumbseal.log.barring import bar
 from thumbseal.log.claims import Settlement
 
 PAGE: Final = 100  # threads looked at in one transaction of a sweep
@@ -130,14 +141,11 @@ def _erase(connection: sqlite3.Connection, erasure: Erasure) -> Removed:
 
 
 def _bar(connection: sqlite3.Connection, erasure: Erasure, threads: Iterable[ThreadId]) -> None:
-    barred = [("thread", thread) for thread in threads]
+    barred: list[tuple[Scope, str]] = [("thread", thread) for thread in threads]
     if erasure.user is not None:
-        barred.append(("user", ThreadId(erasure.user)))
-    connection.executemany(
-        "INSERT INTO barrier VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
-        [(erasure.site, scope, id_, erasure.at // 1000) for scope, id_ in barred],
-    )
+        barred.append(("user", erasure.user))
+    at = erasure.at // 1000
+    bar(connection, [Barrier(erasure.site, scope, id_, at) for scope, id_ in barred])
 
 
 def _order(connection: sqlite3.Connection, deletion: Deletion) -> None:

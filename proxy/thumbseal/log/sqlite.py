@@ -32,6 +32,7 @@ from thumbseal.log import (
     StoredThread,
     Verdict,
     aliases,
+    barring,
     claims,
     lag,
     receipts,
@@ -253,7 +254,8 @@ class SqliteLog:
         self, connection: sqlite3.Connection, barriers: Sequence[Barrier]
     ) -> Sequence[None]:
         self._ledger.forget()
-        return _bar(connection, barriers)
+        barring.bar(connection, barriers)
+        return [None] * len(barriers)
 
     def _erasing(
         self, connection: sqlite3.Connection, erasures: Sequence[Erasure]
@@ -285,7 +287,9 @@ class SqliteLog:
 
     async def _see_barriers(self) -> None:
         """Have the barriers as they are now, if any has changed."""
-        seen, barriers = await self._reading(lambda connection: _barriers(connection, self._seen))
+        seen, barriers = await self._reading(
+            lambda connection: barring.read(connection, self._seen)
+        )
         if barriers is not None:
             self._seen, self.barriers = seen, barriers
 
@@ -322,26 +326,6 @@ def read_named(connection: sqlite3.Connection, site: str, thread: ThreadId) -> S
     """See `thumbseal.log.Log.read`."""
     thread_no = _thread_no(connection, site, thread)
     return None if thread_no is None else claims.read_thread(connection, thread_no)
-
-
-def _barriers(
-    connection: sqlite3.Connection, seen: tuple[int, int]
-) -> tuple[tuple[int, int], Barriers | None]:
-    """The barriers, unless they are those that were seen; one only ever grows or moves up."""
-    now = connection.execute("SELECT count(*), coalesce(sum(at), 0) FROM barrier").fetchone()
-    if now == seen:
-        return seen, None
-    rows = connection.execute("SELECT site, scope, id, at FROM barrier")
-    return now, Barriers([Barrier(*row) for row in rows])
-
-
-def _bar(connection: sqlite3.Connection, barriers: Sequence[Barrier]) -> list[None]:
-    connection.executemany(
-        "INSERT INTO barrier VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
-        [(barrier.site, barrier.scope, barrier.id, barrier.at) for barrier in barriers],
-    )
-    return [None] * len(barriers)
 
 
 def _nothing(connection: sqlite3.Connection, items: Sequence[None]) -> Sequence[None]:
