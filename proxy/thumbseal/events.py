@@ -151,7 +151,8 @@ class Run(Entry, frozen=True, kw_only=True, tag="run"):
     sent: Json
 
 
-AnyEntry = Message | Feedback | ThreadChange | Custom | Run
+SentEntry = Message | Feedback | ThreadChange | Custom  # what `POST /v1/events` takes
+AnyEntry = SentEntry | Run
 REFERENCES: Final = ("message", "reply_to", "retry_of")
 KINDS: Final = {
     Message: "message",
@@ -174,9 +175,7 @@ class Event(Struct, frozen=True):
 
 
 _ENTRY: Final[msgspec.json.Decoder[AnyEntry]] = msgspec.json.Decoder(AnyEntry)
-_SAID: Final[msgspec.json.Decoder[AnyEntry]] = msgspec.json.Decoder(
-    Message | Feedback | ThreadChange | Custom
-)
+_SENT: Final[msgspec.json.Decoder[SentEntry]] = msgspec.json.Decoder(SentEntry)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -187,7 +186,7 @@ def parse_entry(raw: bytes | msgspec.Raw, *, runs: bool = False) -> AnyEntry:
         BadEvent: ``bad_event`` with the field, where it breaks a rule of this file.
     """
     try:
-        entry = (_ENTRY if runs else _SAID).decode(raw)
+        entry = (_ENTRY if runs else _SENT).decode(raw)
     except msgspec.ValidationError as error:
         text, field = explained(error)
         raise BadEvent("bad_event", field, text) from error

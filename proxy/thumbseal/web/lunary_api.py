@@ -68,14 +68,14 @@ _INGEST: Final = Operation(
     (Answer("What became of each event.", body=Results),),
     (*OF_CALLERS, *OF_BODIES, StorageFull),
     Batch,
-    ("thread",),
+    ("thread", "backend"),
 )
 _FEEDBACK: Final = Operation(
     "readRunFeedback",
     (Answer("The feedback; empty where there is none.", body=Opinion),),
     OF_CALLERS,
-    bearers=("thread",),
-    parameters=(Parameter("run", "path", "The runId of a message of the thread."),),
+    bearers=("thread", "backend"),
+    parameters=(Parameter("run", "path", "The runId of a message."),),
 )
 
 
