@@ -1,16 +1,18 @@
 """The Lunary API at a real proxy: what its SDKs send becomes the right state at a Lunary double."""
 
 import hashlib
+import json
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.doubles.lunary import PROJECT, LunaryDouble
+from tests.doubles.lunary import PROJECT, LunaryDouble, Run
 from tests.doubles.serving import serve
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said
 from thumbseal.ids import ThreadId, new_id
@@ -364,3 +366,125 @@ def test_an_erased_thread_stays_erased_in_every_spelling(proxy: Proxy) -> None:
         (refused,) = ingest(proxy, key, chat(proxy, spell("order-17"), spell("b"), "user", "Hm."))
         assert (refused["success"], refused["error"].split(":")[0]) == (False, "gone")
     assert proxy.conversations() == []
+
+
+def model(proxy: Proxy, event: str, run: str, **more: Any) -> dict[str, Any]:
+    return {"type": "llm", "event": event, "runId": run, "timestamp": proxy.ms, **more}
+
+
+def test_runs_hang_on_their_exchange_in_both_spellings(double: LunaryDouble, proxy: Proxy) -> None:
+    """An agent and its model under the question, before and after its answer; the run's own vote
+    and its log; all of it three times. A run that hangs on nothing is there, too. At Lunary itself
+    a question has no id any more once it is answered."""
+    known = spellers(proxy)
+    key = known["JavaScript"][0]
+    other, spell = known["Python elsewhere"]
+    asked = [{"role": "user", "content": "Why?", "deep": {"a_b": [1]}}]
+    at = {"timestamp": proxy.ms}
+    late = model(proxy, "start", "late", name="late", parentRunId="q")
+    talk = [
+        chat(proxy, "order-17", "q", "user", "Why?"),
+        model(proxy, "start", "think", type="agent", parentRunId="q", name="think", userId="ann"),
+        model(proxy, "start", "call", parentRunId="think", name="gpt", input=asked, tags=["t"]),
+        {"type": "log", "event": "info", "parentRunId": "call", "message": "Hm."} | at,
+        model(proxy, "end", "call", output={"content": "A"}, tokensUsage={"prompt": 1}),
+        model(proxy, "error", "think", type="agent", error={"message": "No."}),
+        vote(proxy, "call", {"thumb": "down"}),
+        vote(proxy, "call", {"comment": "Hm."}),
+        model(proxy, "start", "alone", name="alone", input="x"),
+        model(proxy, "end", "alone", output=True),
+        chat(proxy, "order-17", "a", "assistant", "Because."),
+    ]
+    for _ in range(3):
+        results = ingest(proxy, key, *talk)
+        assert [each.get("error") for each in results] == [None] * len(talk)
+    hashes = {name: spell(str(late[name])) for name in ("runId", "parentRunId")}
+    proxy.clock.now += 1  # type: ignore[attr-defined]  # a test's clock
+    votes = [vote(proxy, spell("a"), {"thumb": "up"}), late | hashes]
+    assert all(each["success"] for each in ingest(proxy, other, *votes))
+    assert _feedback(proxy, key, "call") == {"thumb": "down", "comment": "Hm."}
+
+    def runs() -> list[Run]:
+        return [run for run in double.database.runs() if run.type in ("agent", "llm")]
+
+    double.until(lambda: len(runs()) == 4 and _state(double)[0][2] == "up").result(PATIENCE)
+    (thread,) = double.threads()
+    (exchange,) = double.exchanges(thread.id)
+    named = {run.name: run for run in runs()}
+    agent, call, alone, last = (named[name] for name in ("think", "gpt", "alone", "late"))
+    assert (agent.parent_run_id, agent.status, agent.error) == (
+        exchange.id,
+        "error",
+        {"message": "No."},
+    )
+    assert (call.parent_run_id, call.status, call.tags) == (agent.id, "success", ["t"])
+    assert (call.input, call.feedback) == (
+        [{"role": "user", "content": "Why?", "deep": {"aB": [1]}}],
+        {"thumb": "down", "comment": "Hm."},
+    )
+    assert (alone.parent_run_id, alone.output) == (None, "true")
+    assert last.parent_run_id == exchange.id
+    assert _state(double) == [(["Why?"], ["Because."], "up")]
+    counts = [double.effect_count(run.id, "start") for run in runs()]
+    assert counts == [1] * 4
+
+
+def test_a_run_waits_for_the_question_that_a_page_is_about_to_record(
+    double: LunaryDouble, proxy: Proxy
+) -> None:
+    """The model was quicker than the page: the run's request waits until the question is there."""
+    key, opened = backend_token(proxy), proxy.open()
+    thread, blank = opened["thread"], opened["messages"][0]
+    started = model(proxy, "start", "call", parentRunId=hashed(blank["id"], key))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ingest, proxy, key, started)
+        until_asked(proxy, blank["id"], key)
+        proxy.record(thread["token"], said(blank, "user", "Why?"))
+        assert [each["success"] for each in waiting.result()] == [True]
+    double.until(lambda: len(double.database.runs()) == 3).result(PATIENCE)
+    (call,) = [run for run in double.database.runs() if run.type == "llm"]
+    assert call.parent_run_id == blank["id"]
+
+
+def until_asked(proxy: Proxy, message: str, key: str) -> None:
+    """Return once the proxy has looked for the hash of what is not there: the key is noted then."""
+    with closing(sqlite3.connect(proxy.settings.server.log_path)) as log:
+        while not log.execute("SELECT 1 FROM alias_key WHERE id != ''").fetchone():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"parentRunId": "order-17"}, "bad_event (parentRunId)"),
+        ({"event": "end"}, "message_unknown (runId)"),
+        ({"type": "log", "event": "info"}, "message_unknown (parentRunId)"),
+        ({"event": "stop"}, "bad_event (event)"),
+        ({"runId": "taken"}, "id_reused (runId)"),
+        ({"input": "a\0b"}, "bad_event (sent)"),
+        ({"input": json.loads("[" * 80 + "]" * 80)}, "bad_event (sent)"),
+        ({"timestamp": None}, "bad_event (timestamp)"),
+    ],
+)
+def test_a_run_that_would_be_lost_is_refused(
+    proxy: Proxy, change: dict[str, Any], reason: str
+) -> None:
+    """Lunary takes it and drops it, or lets it swallow the thread's next answer."""
+    key = backend_token(proxy)
+    ingest(proxy, key, chat(proxy, "order-17", "taken", "user", "Why?"))
+    (refused,) = ingest(proxy, key, model(proxy, "start", "call") | change)
+    assert (refused["success"], refused["error"].split(":")[0]) == (False, reason)
+
+
+def test_runs_leave_room_for_the_talk(proxy: Proxy) -> None:
+    """Half of a thread is for what people said, whatever a model was told each time."""
+    key, told = backend_token(proxy), "x" * 500_000
+    ingest(proxy, key, chat(proxy, "order-17", "q", "user", "Why?"))
+    results = [
+        ingest(proxy, key, model(proxy, "start", f"r{n}", parentRunId="q", input=told))[0]
+        for n in range(3)
+    ]
+    assert [each["success"] for each in results] == [True, True, False]
+    assert results[2]["error"].startswith("thread_full")
+    (answered,) = ingest(proxy, key, chat(proxy, "order-17", "a", "assistant", "Because."))
+    assert answered["success"]

@@ -1,5 +1,7 @@
 """The fold: a thread's events in, one immutable conversation out. Pure; every reader uses it.
 
+What models and tools did (`events.Run`) is beside the conversation, and not in it.
+
 The rules of this file:
 
 1. Messages fold in the order of the log (``seq``), never by a clock.
@@ -16,7 +18,17 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from thumbseal.events import Custom, Event, Feedback, Json, Message, Opinion, Source, ThreadChange
+from thumbseal.events import (
+    Custom,
+    Event,
+    Feedback,
+    Json,
+    Message,
+    Opinion,
+    Run,
+    Source,
+    ThreadChange,
+)
 
 USER_PROPS: Final = "user_props"
 QUESTIONERS: Final = frozenset({"user", "system"})
@@ -156,7 +168,7 @@ class _Draft:
 
     def add(self, event: Event) -> None:
         self.last_seq = event.seq
-        if not isinstance(event.entry, Feedback):
+        if not isinstance(event.entry, Feedback | Run):
             self._first = self._first or event
         match event.entry:
             case Message() as message:

@@ -28,6 +28,7 @@ MAX_REASONS: Final = 16
 MAX_NAME: Final = 128
 MAX_SCORE: Final = 1_000_000
 MAX_DEPTH: Final = 8
+MAX_RUN_DEPTH: Final = 64  # of what a model was told and said; nobody walks deeper
 MAX_INTEGER: Final = 2**53 - 1  # past it JavaScript rounds
 DAY_MS: Final = 24 * 3600 * 1000
 CLOCK_STEP_MS: Final = 10 * 60 * 1000
@@ -35,6 +36,7 @@ OLDEST_MS: Final = 7 * DAY_MS  # an offline browser keeps its queue a week
 MAX_THREAD_EVENTS: Final = 2_000
 MAX_THREAD_BYTES: Final = 2 * 1024 * 1024
 VOTE_RESERVE: Final = 0.1  # the share of a thread's room that only votes may use
+RUN_SHARE: Final = 0.5  # the share that runs may use: each tells the talk so far once more
 
 
 Time = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]  # milliseconds since 1970
@@ -135,9 +137,30 @@ class Custom(Entry, frozen=True, kw_only=True, tag="custom"):
     metadata: Json | None = None
 
 
-AnyEntry = Message | Feedback | ThreadChange | Custom
+class Run(Entry, frozen=True, kw_only=True, tag="run"):
+    """One event of a run of a model, an agent or a tool, from a backend with one of Lunary's SDKs.
+
+    ``run`` is the run's id, ``parent`` the message or the run that it belongs to, ``kind`` and
+    ``event`` are Lunary's words for what happened, ``sent`` is all else that was sent, as it was.
+    """
+
+    run: Token
+    event: Name
+    kind: Name | None = None
+    parent: Token | None = None
+    sent: Json
+
+
+SentEntry = Message | Feedback | ThreadChange | Custom  # what `POST /v1/events` takes
+AnyEntry = SentEntry | Run
 REFERENCES: Final = ("message", "reply_to", "retry_of")
-KINDS: Final = {Message: "message", Feedback: "feedback", ThreadChange: "thread", Custom: "custom"}
+KINDS: Final = {
+    Message: "message",
+    Feedback: "feedback",
+    ThreadChange: "thread",
+    Custom: "custom",
+    Run: "run",
+}
 
 
 class Event(Struct, frozen=True):
@@ -152,17 +175,18 @@ class Event(Struct, frozen=True):
 
 
 _ENTRY: Final[msgspec.json.Decoder[AnyEntry]] = msgspec.json.Decoder(AnyEntry)
+_SENT: Final[msgspec.json.Decoder[SentEntry]] = msgspec.json.Decoder(SentEntry)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def parse_entry(raw: bytes | msgspec.Raw) -> AnyEntry:
-    """One event from its JSON.
+def parse_entry(raw: bytes | msgspec.Raw, *, runs: bool = False) -> AnyEntry:
+    """One event from its JSON; ``runs`` where it may be a run, which no page can send.
 
     Raises:
         BadEvent: ``bad_event`` with the field, where it breaks a rule of this file.
     """
     try:
-        entry = _ENTRY.decode(raw)
+        entry = (_ENTRY if runs else _SENT).decode(raw)
     except msgspec.ValidationError as error:
         text, field = explained(error)
         raise BadEvent("bad_event", field, text) from error
@@ -232,6 +256,17 @@ def _check(entry: AnyEntry) -> None:
         case Custom():
             _check_text("name", entry.name)
             _check_json("metadata", entry.metadata, MAX_METADATA)
+        case Run():
+            _check_run(entry)
+
+
+def _check_run(entry: Run) -> None:
+    """As large as a backend's body; but every upstream must be able to hold it."""
+    for leaf, depth in _leaves(entry.sent, 2, MAX_RUN_DEPTH):
+        if depth > MAX_RUN_DEPTH:
+            raise BadEvent("bad_event", "sent", f"Nested deeper than {MAX_RUN_DEPTH}.")
+        if isinstance(leaf, str) and "\0" in leaf:
+            raise BadEvent("bad_event", "sent", "The text holds U+0000.")
 
 
 def _check_message(entry: Message) -> None:
@@ -281,15 +316,15 @@ def _check_json(field: str, value: object, limit: int) -> None:
         raise BadEvent("bad_event", field, f"Over {limit} bytes of JSON.")
 
 
-def _leaves(value: object, depth: int) -> Iterator[tuple[object, int]]:
+def _leaves(value: object, depth: int, deepest: int = MAX_DEPTH) -> Iterator[tuple[object, int]]:
     """Every key and value inside, with the depth it stands at; an event itself is at depth 1."""
     yield value if isinstance(value, str | int) else None, depth
-    if depth > MAX_DEPTH:
+    if depth > deepest:
         return
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, depth
-            yield from _leaves(inner, depth + 1)
+            yield from _leaves(inner, depth + 1, deepest)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _leaves(inner, depth + 1)
+            yield from _leaves(inner, depth + 1, deepest)

@@ -1,7 +1,8 @@
 """Redaction: an event without what a site does not want to keep, before its first write. Pure.
 
 Covered is all that people and pages write freely: content as text and in parts, tool calls,
-names, tags, metadata (a claimed user, too), reasons, comments and corrections; in JSON keys as
+names, tags, metadata (a claimed user, too), reasons, comments and corrections, and all that a run
+brings; in JSON keys as
 well as values, and whole numbers that spell a card. The same event always gives the same, so a
 repeat stays a repeat.
 """
@@ -20,6 +21,7 @@ from thumbseal.events import (
     Custom,
     Feedback,
     Message,
+    Run,
     ThreadChange,
 )
 from thumbseal.patterns import Rule
@@ -37,6 +39,7 @@ _FREE: Final[dict[type, tuple[str, ...]]] = {
     Message: ("content", "name", "tool_calls", "tags", "metadata"),
     ThreadChange: ("tags", "metadata"),
     Custom: ("name", "metadata"),
+    Run: ("sent",),
 }
 _OPINION: Final = ("reasons", "comment", "correction")
 

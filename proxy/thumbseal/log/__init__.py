@@ -36,13 +36,14 @@ class Draft(Struct, frozen=True):
 
 
 class Alias(Struct, frozen=True):
-    """Another name of a thread, or of an ``item`` in it: a message or a run. ``page``: a page chose
-    it, so it says something inside its thread alone."""
+    """Another name of a thread, or of an ``item`` in it: a message, or a ``run``. ``page``: a page
+    chose it, so it says something inside its thread alone."""
 
     name: str
     thread: ThreadId
     item: str | None = None
     page: bool = False
+    run: bool = False
 
 
 class Verdict(Struct, frozen=True, omit_defaults=True):

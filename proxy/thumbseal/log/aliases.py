@@ -37,11 +37,11 @@ def find(connection: sqlite3.Connection, site: str, names: Iterable[str]) -> dic
         some = wanted[start : start + ASKED]
         marks = ",".join("?" * len(some))
         rows = connection.execute(
-            f"SELECT name, thread, item, page FROM alias WHERE site = ? AND name IN ({marks})",  # noqa: S608
+            f"SELECT name, thread, item, page, run FROM alias WHERE site = ? AND name IN ({marks})",  # noqa: S608
             (site, *some),
         )
-        for name, thread, item, page in rows:
-            found[name] = Alias(name, ThreadId(thread), item, bool(page))
+        for name, thread, item, page, run in rows:
+            found[name] = Alias(name, ThreadId(thread), item, bool(page), bool(run))
     return found
 
 
@@ -56,10 +56,11 @@ def keys(connection: sqlite3.Connection, site: str) -> list[PassClaims]:
 def add(connection: sqlite3.Connection, site: str, aliases: Sequence[Alias], seq: int) -> None:
     """Note names. The first meaning of a name stays, but for one that only a page gave it."""
     connection.executemany(
-        "INSERT INTO alias VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT DO UPDATE SET"
-        " thread = excluded.thread, item = excluded.item, page = 0, hashed = 0, seq = excluded.seq"
+        "INSERT INTO alias VALUES (?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT DO UPDATE SET"
+        " thread = excluded.thread, item = excluded.item, run = excluded.run, page = 0, hashed = 0,"
+        " seq = excluded.seq"
         " WHERE page AND NOT excluded.page",
-        [(site, each.name, each.thread, each.item, each.page, seq) for each in aliases],
+        [(site, each.name, each.thread, each.item, each.run, each.page, seq) for each in aliases],
     )
 
 
@@ -119,7 +120,7 @@ def _note(connection: sqlite3.Connection, site: str, span: tuple[int, int]) -> N
     noted: dict[tuple[str, str | None], int] = {(thread, None): seq for seq, thread, _ in rows}
     noted |= {(thread, message): seq for seq, thread, message in rows if message}
     connection.executemany(
-        "INSERT OR IGNORE INTO alias VALUES (?, ?, ?, ?, 0, 0, ?)",
+        "INSERT OR IGNORE INTO alias VALUES (?, ?, ?, ?, 0, 0, 0, ?)",
         [(site, item or thread, thread, item, seq) for (thread, item), seq in noted.items()],
     )
 
@@ -127,11 +128,11 @@ def _note(connection: sqlite3.Connection, site: str, span: tuple[int, int]) -> N
 def _hash(connection: sqlite3.Connection, spelling: Spelling, span: tuple[int, int]) -> None:
     """From the first to the last, both included: a name may be noted without a new event."""
     rows = connection.execute(
-        "SELECT name, thread, item, page, seq FROM alias"
+        "SELECT name, thread, item, run, page, seq FROM alias"
         " WHERE site = ? AND seq >= ? AND seq <= ? AND NOT hashed",
         (spelling.site, *span),
     ).fetchall()
     connection.executemany(
-        "INSERT OR IGNORE INTO alias VALUES (?, ?, ?, ?, ?, 1, ?)",
+        "INSERT OR IGNORE INTO alias VALUES (?, ?, ?, ?, ?, ?, 1, ?)",
         [(spelling.site, python_id(name, spelling.key), *rest) for name, *rest in rows],
     )

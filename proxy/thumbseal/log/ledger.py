@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from thumbseal import events
-from thumbseal.events import KINDS, Feedback, Message
+from thumbseal.events import KINDS, Feedback, Message, Run
 from thumbseal.ids import ThreadId
 from thumbseal.log import Alias, Draft, Verdict, aliases
 
@@ -25,6 +25,8 @@ MAX_ROWS: Final = 1_000  # SQLite takes 32,766 variables in one statement
 
 ACCEPTED: Final = Verdict("accepted")
 DUPLICATE: Final = Verdict("duplicate")
+_SHARES: Final[dict[type, float]] = {Feedback: 1.0, Run: events.RUN_SHARE}
+
 FULL: Final = Verdict("rejected", "thread_full")
 GONE: Final = Verdict("rejected", "gone")
 
@@ -48,8 +50,9 @@ class Room(Struct):
     bytes: int
 
     def takes(self, draft: Draft, size: int) -> bool:
-        """Whether there is room; a tenth is kept for votes, so that a long chat stays rateable."""
-        share = 1.0 if isinstance(draft.entry, Feedback) else 1.0 - events.VOTE_RESERVE
+        """Whether there is room; a tenth is kept for votes, so that a long chat stays rateable, and
+        half of it for what people said."""
+        share = _SHARES.get(type(draft.entry), 1.0 - events.VOTE_RESERVE)
         return (
             self.events < events.MAX_THREAD_EVENTS * share
             and self.bytes + size <= events.MAX_THREAD_BYTES * share

@@ -7,6 +7,7 @@ CREATE TABLE alias (
     name    TEXT NOT NULL,
     thread  TEXT NOT NULL,
     item    TEXT,                -- null for the thread itself
+    run     INTEGER NOT NULL,    -- whether the item is a run and no message
     page    INTEGER NOT NULL,    -- whether a page chose the name, so that it never stands for a thread
     hashed  INTEGER NOT NULL,
     seq     INTEGER NOT NULL,

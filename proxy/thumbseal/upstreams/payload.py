@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from thumbseal.conversation import Conversation, Rating, Turn, merge
-from thumbseal.events import KINDS, AnyEntry, Custom, Event, Feedback, Message, Opinion, Source
+from thumbseal.events import KINDS, AnyEntry, Custom, Event, Feedback, Message, Opinion, Run, Source
 from thumbseal.upstreams import Change
 
 SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -39,7 +39,13 @@ class EventData(Struct, frozen=True):
 class EventPayload(Struct, frozen=True):
     """The body of a request where ``payload`` is "event"."""
 
-    type: Literal["message.recorded", "feedback.recorded", "thread.recorded", "custom.recorded"]
+    type: Literal[
+        "message.recorded",
+        "feedback.recorded",
+        "thread.recorded",
+        "custom.recorded",
+        "run.recorded",
+    ]
     timestamp: str
     data: EventData
 
@@ -108,6 +114,8 @@ def tell_event(change: Change, event: Event) -> EventPayload:
     )
     if isinstance(entry, Message | Feedback):
         data = structs.replace(data, exchange=conversation.places.get(entry.message))
+    if isinstance(entry, Run):
+        data = structs.replace(data, exchange=conversation.places.get(entry.parent or ""))
     if isinstance(entry, Feedback):
         state = conversation.ratings[entry.message, event.actor].opinion
         data = structs.replace(data, state=state)

@@ -26,7 +26,7 @@ from uuid import UUID, uuid5
 from msgspec import UNSET, Struct
 
 from thumbseal.conversation import Conversation, Exchange, Rating, Turn, merge
-from thumbseal.events import Custom, Event, Feedback, Opinion, ThreadChange
+from thumbseal.events import Custom, Event, Feedback, Opinion, Run, ThreadChange
 from thumbseal.upstreams import Change
 
 LOSSY: Final[tuple[str, ...]] = (
@@ -36,6 +36,25 @@ LOSSY: Final[tuple[str, ...]] = (
     "thread metadata changed after the start",
     "on the thread itself, a user vouched for after the start",
 )
+
+
+# What is passed on of a run.
+RUN_FIELDS: Final = (
+    "name",
+    "input",
+    "output",
+    "error",
+    "message",
+    "tags",
+    "metadata",
+    "params",
+    "extra",
+    "tokensUsage",
+    "templateId",
+    "runtime",
+    "feedback",
+)
+USER_FIELDS: Final = ("userId", "userProps")
 
 
 class Wire(Struct, frozen=True):
@@ -69,19 +88,21 @@ def project(change: Change) -> list[Wire]:
     for event in change.events:
         if isinstance(event.entry, Custom):
             wires += _custom(change, event, event.entry, times[event.seq])
-    return wires
+    return [*wires, *_runs(change, times)]
 
 
 def project_votes(change: Change) -> list[Wire]:
-    """The votes alone, each for the run of its message's id: somebody else records the messages."""
+    """The votes and the runs alone, each for the run of its message's id: somebody else records the
+    messages."""
     voted = dict.fromkeys(
         event.entry.message for event in change.events if isinstance(event.entry, Feedback)
     )
-    return [
+    votes = [
         wire
         for message in voted
         for wire in _feedback(change, change.conversation.ratings_of(message)[-1], message, 0)
     ]
+    return [*votes, *_runs(change, {})]
 
 
 def lost(change: Change) -> tuple[int, ...]:
@@ -149,8 +170,12 @@ def _is_due_whole(change: Change, exchange: Exchange) -> bool:
     if all(turn.seq > change.start for turn in exchange.turns):
         return False
     rating = _rating(change.conversation, exchange)
-    voted = rating is not None and bool(rating.marks_since(change.since))
-    return voted or any(turn.seq >= change.since for turn in exchange.turns)
+    if rating is not None and rating.marks_since(change.since):
+        return True
+    runs = (event.entry for event in change.events if isinstance(event.entry, Run))
+    return any(turn.seq >= change.since for turn in exchange.turns) or any(
+        change.conversation.places.get(run.parent or "") == exchange.id for run in runs
+    )
 
 
 def _exchange(change: Change, exchange: Exchange, times: dict[int, int]) -> Iterator[Wire]:
@@ -229,6 +254,32 @@ def _custom(change: Change, event: Event, custom: Custom, at: int) -> Iterator[W
         metadata=custom.metadata,
     )
     yield _wire(change, at, (event.seq,), **common, event="end")
+
+
+def _runs(change: Change, times: dict[int, int]) -> Iterator[Wire]:
+    """What happened to runs, each under its exchange if that is recorded here. Lunary forgets the
+    parent of what comes before it, and the end that comes before its start."""
+    latest = 0
+    for event in change.events:
+        if isinstance(event.entry, Run):
+            exchange = _exchange_of(change.conversation, event.entry)
+            earliest = times[exchange.turns[0].seq] + 1 if exchange else 0
+            latest = max(event.at, earliest, latest)
+            yield _run(change, event.entry, event.seq, latest, exchange)
+
+
+def _run(change: Change, run: Run, seq: int, at: int, exchange: Exchange | None) -> Wire:
+    said = {key: run.sent.get(key) for key in RUN_FIELDS}
+    if run.event == "start":
+        said |= {key: run.sent.get(key) for key in USER_FIELDS}
+    told = {"type": run.kind, "event": run.event, "runId": run.run}
+    parent = exchange.id if exchange else run.parent
+    return _wire(change, at, (seq,), **{**said, **told, "parentRunId": parent})
+
+
+def _exchange_of(conversation: Conversation, run: Run) -> Exchange | None:
+    """The exchange of the message that a run belongs to."""
+    return conversation.exchanges.get(conversation.places.get(run.parent or "", ""))
 
 
 def _wire(change: Change, at: int, seqs: tuple[int, ...], **fields: Any) -> Wire:

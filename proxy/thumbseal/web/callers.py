@@ -4,10 +4,12 @@ A thread token writes its own thread, as a page does. A backend token writes eve
 site, by the application's own ids.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID, uuid5
 
 from msgspec import Struct
@@ -15,15 +17,18 @@ from msgspec import Struct
 from thumbseal import events
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import Unauthorized
-from thumbseal.events import AnyEntry, BadEvent, Feedback, Opinion
+from thumbseal.events import AnyEntry, BadEvent, Feedback, Json, Opinion
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of, named_message
-from thumbseal.log import Alias, Draft, Log, Verdict
+from thumbseal.log import Alias, Draft, Log, StoredThread, Verdict
 from thumbseal.tokens import MAX_USER_BYTES, PassClaims, ThreadClaims
 from thumbseal.web import runs
 from thumbseal.web.judging import Authority, judge
 from thumbseal.web.naming import Naming, checked, look_up, ref
 from thumbseal.web.passes import read_pass
 from thumbseal.web.runs import Run
+
+PATIENCE: Final = 5.0  # seconds
+GLANCE: Final = 0.2  # seconds between looks
 
 Drafts = list[Draft | Verdict]
 
@@ -41,10 +46,13 @@ class Caller(Protocol):
 
     authority: Authority
 
+    async def await_parents(self, sent: Sequence[Run]) -> None:
+        """Wait a while for messages that the events hang on and that are not recorded yet."""
+
     async def judge(self, sent: Sequence[Run]) -> Judged:
         """What the events say, as far as the key allows it."""
 
-    async def opinion(self, run_id: str) -> Opinion:
+    async def opinion(self, run_id: str) -> Opinion | Json:
         """What the caller is told of a message's feedback; empty where there is none.
 
         Raises:
@@ -61,6 +69,9 @@ class PageCaller:
         self._own = runs.spellings(claims.thread, key)
         self._log = log
 
+    async def await_parents(self, sent: Sequence[Run]) -> None:
+        """A page's events hang on its thread alone."""
+
     async def judge(self, sent: Sequence[Run]) -> Judged:
         names = {name for run in sent for name in runs.names_in(run)}
         naming = await look_up(self._log, self.authority.site, {}, names)
@@ -76,6 +87,8 @@ class PageCaller:
         return rating.opinion if rating else Opinion()
 
     def _drafts(self, run: Run, naming: Naming) -> Drafts:
+        if runs.kind_of(run) in ("run", "log"):
+            raise BadEvent("bad_event", "type", "Only a backend token records runs.")
         place = runs.thread_of(run)
         if place is not None and place[1] not in self._own:
             text = "The key is another thread's token; give openThread the id of the key's own."
@@ -118,6 +131,20 @@ class BackendCaller:
         self._key = key
         self._log = log
 
+    async def await_parents(self, sent: Sequence[Run]) -> None:
+        """A page may still be about to record the question whose answer a model gave. Lunary waits
+        as long, for each."""
+        brought = {run.get("runId") for run in sent}
+        parents = {parent for run in sent if (parent := runs.parent_of(run)) is not None}
+        wanted = {parent for parent in parents if parent not in brought}
+        names = [name for parent in wanted for name in (parent, runs.question_name(parent))]
+        over = time.monotonic() + PATIENCE
+        while wanted and time.monotonic() < over:
+            naming = await look_up(self._log, self.authority.site, self._keys(sent), names)
+            wanted = {parent for parent in wanted if _found(parent, naming) is None}
+            if wanted:
+                await asyncio.sleep(GLANCE)
+
     async def judge(self, sent: Sequence[Run]) -> Judged:
         """A vote is looked at last: Lunary loses one that is stamped before its message."""
         keys = self._keys(sent)
@@ -129,13 +156,15 @@ class BackendCaller:
         }
         return Judged([drafts[number] for number in range(len(sent))], naming.noted)
 
-    async def opinion(self, run_id: str) -> Opinion:
+    async def opinion(self, run_id: str) -> Opinion | Json:
         """Lunary's backend has one opinion of a message: what was said last, by whomever."""
         name, site = checked(run_id, "runId"), self.authority.site
         alias = (await look_up(self._log, site, {self._key: self._claims}, [name])).find(name)
         stored = None if alias is None else await self._log.read(site.name, alias.thread)
         if alias is None or alias.item is None or stored is None:
             return Opinion()
+        if alias.run:
+            return _votes_on(alias.item, stored)
         told = fold(stored.events, Conversation(alias.thread))
         ratings = told.ratings_of(alias.item)
         return ratings[-1].opinion if ratings else Opinion()
@@ -153,7 +182,9 @@ class BackendCaller:
         if run.get("appId") not in (None, *keys):
             text = "The appId is no backend token of the key's site."
             raise BadEvent("token_invalid", "appId", text)
-        thread = _thread(run, naming)
+        thread, entry = _run(run, naming)
+        if entry is not None:
+            return [self._draft(run, thread, entry)]
         entries = runs.translate(run, partial(naming.item, thread), vouched=True)
         return [self._draft(run, thread, entry) for entry in entries]
 
@@ -167,15 +198,56 @@ class BackendCaller:
         return Draft(thread, vouched, "backend", actor, at, entry)
 
 
-def _thread(run: Run, naming: Naming) -> ThreadId:
-    place = runs.thread_of(run)
+def _run(run: Run, naming: Naming) -> tuple[ThreadId, AnyEntry | None]:
+    """The thread of an event, and what is stored if it is about a run."""
+    kind, place = runs.kind_of(run), runs.thread_of(run)
     if place is not None:
-        return naming.thread(place[1], place[0])
+        return naming.thread(place[1], place[0]), None
+    if kind == "log":
+        hung = _parent(run.get("parentRunId"), naming)
+        if hung is None:
+            raise _unknown("parentRunId")
+        return hung.thread, runs.translate_run(run, runs.log_id(run, hung.thread), hung.item)
+    if kind == "run" and run["event"] == "start":
+        hung = _parent(run.get("parentRunId"), naming)
+        thread, parent = (hung.thread, hung.item) if hung else (None, None)
+        begun = naming.run(thread, run.get("runId"))
+        return begun.thread, runs.translate_run(run, str(begun.item), parent)
     alias = naming.find(checked(run.get("runId"), "runId"))
-    if alias is None or alias.item is None:
-        text = "No message of this id is known; Lunary would lose what is said of it."
-        raise BadEvent("message_unknown", "runId", text)
-    return alias.thread
+    if alias is None or alias.item is None or (kind == "run" and not alias.run):
+        raise _unknown("runId")
+    return alias.thread, runs.translate_run(run, alias.item, None) if alias.run else None
+
+
+def _unknown(field: str) -> BadEvent:
+    text = "Nothing of this id is recorded; Lunary would lose what is said of it."
+    return BadEvent("message_unknown", field, text)
+
+
+def _parent(name: object, naming: Naming) -> Alias | None:
+    """What a run hangs on: a message or another run; None if that is not known.
+
+    Raises:
+        BadEvent: it is a thread, whose exchanges Lunary then writes into the run.
+    """
+    alias = _found(name, naming) if isinstance(name, str) and name else None
+    if alias is not None and alias.item is None:
+        text = "A run hangs on a message or on another run, not on a thread."
+        raise BadEvent("bad_event", "parentRunId", text)
+    return alias
+
+
+def _found(parent: str, naming: Naming) -> Alias | None:
+    return naming.find(runs.question_name(parent)) or naming.find(parent)
+
+
+def _votes_on(run: str, stored: StoredThread) -> Json:
+    """The feedback on a run as Lunary merges it: key by key, null being a value."""
+    told: Json = {}
+    for event in stored.events:
+        if isinstance(event.entry, events.Run) and event.entry.run == run:
+            told |= event.entry.sent.get("feedback") or {}
+    return told
 
 
 def _user(run: Run) -> str | None:
@@ -198,3 +270,5 @@ def _tried(make: Callable[[], Drafts]) -> Drafts:
         return make()
     except BadEvent as error:
         return [Verdict("rejected", error.code, error.field, error.retry)]
+    except RecursionError:  # nested as deep as can be read, too deep to be written
+        return [Verdict("rejected", "bad_event")]

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import bodies
 from thumbseal.errors import StorageFull, TooLarge
-from thumbseal.events import BadEvent, Opinion
+from thumbseal.events import BadEvent, Json, Opinion
 from thumbseal.keys import Kind
 from thumbseal.log import Verdict
 from thumbseal.tokens import kind_of
@@ -75,7 +75,7 @@ _FEEDBACK: Final = Operation(
     (Answer("The feedback; empty where there is none.", body=Opinion),),
     OF_CALLERS,
     bearers=("thread", "backend"),
-    parameters=(Parameter("run", "path", "The runId of a message of the thread."),),
+    parameters=(Parameter("run", "path", "The runId of a message."),),
 )
 
 
@@ -102,6 +102,7 @@ class LunaryApi:
         if len(sent) > runs.MAX_RUNS:
             raise TooLarge(f"At most {runs.MAX_RUNS} events in a request.", field="events")
         ordered = runs.in_order(sent)
+        await caller.await_parents(ordered)
         async with self._turns[caller.authority.site.name]:  # a name gets its meaning but once
             judged = await caller.judge(ordered)
             flat = [each for several in judged.drafts for each in several]
@@ -172,5 +173,5 @@ def _result(run: runs.Run, verdicts: list[Verdict]) -> Result:
     return Result(run.get("runId"), True)
 
 
-def _json(answer: Struct) -> Response:
+def _json(answer: Struct | Json) -> Response:
     return Response(_ENCODER.encode(answer), 200, NO_STORE, "application/json")

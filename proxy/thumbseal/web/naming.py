@@ -52,9 +52,25 @@ class Naming:
         alias = self.find(text)
         if alias is None or (alias.page and alias.thread != thread):
             alias = self._note(Alias(spelled(text), thread, named_item(thread, text)))
-        if alias.item is None or alias.thread != thread:
+        if alias.item is None or alias.run or alias.thread != thread:
             raise BadEvent("id_reused", "runId", "This id stands for something else already.")
         return MessageId(alias.item)
+
+    def run(self, thread: ThreadId | None, name: object) -> Alias:
+        """The run of this name that begins in a thread, or, under no message, in one of its own.
+
+        Raises:
+            BadEvent: it is no name, or that of something else.
+        """
+        text = checked(name, "runId")
+        alias = self.find(text, pages=False)
+        if alias is None:
+            own = named_thread(self._site, text)
+            item = own if thread is None else named_item(thread, text)
+            alias = self._note(Alias(spelled(text), thread or own, item, run=True))
+        if not alias.run or alias.thread != (thread or alias.item):
+            raise BadEvent("id_reused", "runId", "This id stands for something else already.")
+        return alias
 
     def find(self, name: str, *, pages: bool = True) -> Alias | None:
         """What a name stands for, if that is known; ``pages`` includes what a page has named."""

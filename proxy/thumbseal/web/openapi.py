@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 
 from thumbseal import __version__
 from thumbseal.errors import RequestError
-from thumbseal.events import AnyEntry
+from thumbseal.events import SentEntry
 from thumbseal.web.operations import JSON, OF_ALL, TEXT, Answer, Described, Operation, Parameter
 from thumbseal.web.problems import Failure
 from thumbseal.web.scripts import make_script
@@ -188,7 +188,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[dict[Any, Any], dict[str,
     found, schemas = msgspec.json.schema_components(classes, ref_template=_SCHEMA)
     refs = dict(zip(classes, map(_spelt, found), strict=True))
     # The parser takes each event as it is, to judge it alone; this is what becomes of it.
-    schemas["Event"] = refs[AnyEntry]
+    schemas["Event"] = refs[SentEntry]
     for name, schema in schemas.items():
         schemas[name] = _spelt(schema)
     schemas["Envelope"]["properties"]["events"]["items"] = {"$ref": _SCHEMA.format(name="Event")}
@@ -196,7 +196,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[dict[Any, Any], dict[str,
 
 
 def _classes(operations: Iterable[Operation]) -> Iterator[Any]:
-    yield AnyEntry
+    yield SentEntry
     yield Failure
     for operation in operations:
         told = [answer.body for answer in operation.answers]

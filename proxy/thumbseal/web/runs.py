@@ -14,7 +14,7 @@ import msgspec
 from thumbseal import events
 from thumbseal.conversation import USER_PROPS
 from thumbseal.events import AnyEntry, BadEvent, parse_entry
-from thumbseal.ids import ThreadId, python_id
+from thumbseal.ids import ThreadId, named_message, python_id
 
 MAX_RUNS: Final = 500  # events in a request; the SDKs send all that waits at once
 
@@ -23,7 +23,11 @@ Name = Callable[[object], str]  # from a runId to the message that it stands for
 _ROLES: Final = {role: role for role in ("user", "assistant", "tool", "system")} | {
     "bot": "assistant"
 }
-Kind = Literal["chat", "feedback", "custom-event", "thread", "question", "answer"]
+Kind = Literal["chat", "feedback", "custom-event", "thread", "question", "answer", "run", "log"]
+# Of what happens to a run: `update` brings metadata.
+RUN_EVENTS: Final = frozenset({"start", "end", "error", "update"})
+# What a run says in fields of an event of ours, or must not say: an appId would name a project.
+_TOLD: Final = frozenset({"type", "event", "runId", "parentRunId", "timestamp", "appId"})
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -60,6 +64,12 @@ def kind_of(run: Run) -> Kind:
             return "question"
         case "chat", "end":
             return "answer"
+        case "log", str():
+            return "log"
+        case str() as type_, str() as event if (
+            type_ not in ("thread", "chat") and event in RUN_EVENTS
+        ):
+            return "run"
         case kind, event:
             text = f"A run {str(kind)[:64]!r} with the event {str(event)[:64]!r} is not recorded."
             raise BadEvent("bad_event", "event", text)
@@ -68,7 +78,7 @@ def kind_of(run: Run) -> Kind:
 def thread_of(run: Run) -> tuple[str, object] | None:
     """The field that names an event's thread, and the name; None where the message does."""
     match kind_of(run):
-        case "feedback" | "answer":
+        case "feedback" | "answer" | "run" | "log":
             return None
         case "thread":
             return "runId", run.get("runId")
@@ -79,9 +89,17 @@ def thread_of(run: Run) -> tuple[str, object] | None:
 def names_in(run: Run) -> list[str]:
     """The names that an event of Lunary's may have to do with."""
     names = [run.get("runId"), run.get("parentRunId")]
-    if run.get("type") == "chat":
-        names.append(_asked(run))
+    names += [question_name(name) for name in names if isinstance(name, str)]  # see `_question`
     return [name for name in names if isinstance(name, str)]
+
+
+def parent_of(run: Run) -> str | None:
+    """The name of what an event of a run hangs on, if it says so."""
+    is_run = run.get("type") == "log" or run.get("event") == "start"
+    parent = run.get("parentRunId")
+    if not is_run or run.get("type") in ("thread", "chat") or not isinstance(parent, str):
+        return None
+    return parent or None
 
 
 def translate(run: Run, name: Name, *, vouched: bool) -> list[AnyEntry]:
@@ -93,6 +111,27 @@ def translate(run: Run, name: Name, *, vouched: bool) -> list[AnyEntry]:
     """
     fields = [*_thread(run, vouched=vouched), *_ENTRIES[kind_of(run)](run, name)]
     return [parse_entry(_ENCODER.encode(each)) for each in fields]
+
+
+def translate_run(run: Run, item: str, parent: str | None) -> AnyEntry:
+    """What happened to a run, or a vote on it, as the event that is passed on.
+
+    Raises:
+        BadEvent: it is not within a limit, or a vote that says nothing.
+    """
+    if run.get("event") == "feedback" and not (
+        isinstance(run.get("feedback"), dict) and run["feedback"]
+    ):
+        raise BadEvent("bad_event", "feedback", "Say at least one thing of the run.")
+    sent = {key: value for key, value in run.items() if key not in _TOLD and value is not None}
+    event = _event(run, "run", event=run.get("event"), parent=parent, sent=sent)
+    told = {**event, "run": item, "kind": run.get("type")}
+    return parse_entry(_ENCODER.encode(told), runs=True)
+
+
+def log_id(run: Run, thread: ThreadId) -> str:
+    """The id of a log, which Lunary gives none."""
+    return named_message(thread, hashlib.sha256(_ENCODER.encode(run)).hexdigest())
 
 
 def _chat(run: Run, name: Name) -> Iterator[dict[str, Any]]:
@@ -127,7 +166,7 @@ def _nothing(run: Run, name: Name) -> Iterator[dict[str, Any]]:
     yield from ()
 
 
-_ENTRIES: Final[Mapping[Kind, Callable[[Run, Name], Iterator[dict[str, Any]]]]] = {
+_ENTRIES: Final[Mapping[str, Callable[[Run, Name], Iterator[dict[str, Any]]]]] = {
     "chat": _chat,
     "feedback": _feedback,
     "custom-event": _custom,
@@ -139,7 +178,12 @@ _ENTRIES: Final[Mapping[Kind, Callable[[Run, Name], Iterator[dict[str, Any]]]]] 
 
 def _asked(run: Run) -> object:
     run_id = run.get("runId")
-    return f"{run_id}?" if isinstance(run_id, str) and run_id else run_id
+    return question_name(run_id) if isinstance(run_id, str) and run_id else run_id
+
+
+def question_name(name: str) -> str:
+    """The name of a question whose answer has this one (see `_question`)."""
+    return f"{name}?"
 
 
 def _legacy(run: Run, message: str, role: str, field: str) -> dict[str, Any]:
