@@ -15,7 +15,7 @@ NPM := npm install --no-package-lock --no-audit --no-fund --loglevel=error
 INSTALLED := $(patsubst %/package.json,%/node_modules/.installed, \
 	tests/examples/package.json $(wildcard examples/*/package.json))
 
-.PHONY: help demo test backend engines examples powercut baddisk clock crowds model check bench \
+.PHONY: help demo test backend engines examples powercut baddisk clock crowds ceiling model check bench \
 	soak fuzz setup clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -55,6 +55,9 @@ clock: $(VENV)/.tests ## set the clock of a server at work; needs a C compiler
 
 crowds: $(VENV)/.tests ## hold 10,000 connections, 2,000 slow ones and huge bodies; needs Linux
 	@$(BIN)/python -m pytest tests/machine/test_crowds.py tests/machine/test_body_size.py $(ARGS)
+
+ceiling: $(VENV)/.tests ## run a server in 256 MiB with a million events that wait; needs root and Linux
+	@$(BIN)/python -m pytest tests/machine/test_ceiling.py $(ARGS)
 
 model: $(VENV)/.tests ## try the log against its model with 2,000 histories of 50 steps, for minutes
 	@THUMBSEAL_MODEL_RUNS=2000 $(BIN)/python -m pytest tests/test_log_model.py $(ARGS)

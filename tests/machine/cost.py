@@ -6,10 +6,21 @@ from typing import Final
 MIB: Final = 1024 * 1024
 
 
+def peak(pid: int) -> int:
+    """The most bytes of memory that a process has had, since it began or since a `Cost` of it."""
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
 class Cost:
     """What a process has read, and by how much its memory has grown at most, since then."""
 
     def __init__(self, pid: int) -> None:
+        self._pid = pid
         self._folder = Path(f"/proc/{pid}")
         (self._folder / "clear_refs").write_text("5")  # the peak begins anew
         self._read, self._held = self._bytes(), self.held()
@@ -20,11 +31,11 @@ class Cost:
 
     def grown(self) -> int:
         """Bytes of memory."""
-        return self._status("VmHWM") - self._held
+        return peak(self._pid) - self._held
 
     def held(self) -> int:
         """Bytes of memory it has now."""
-        return self._status("VmRSS")
+        return _status(self._pid, "VmRSS")
 
     def files(self) -> int:
         """How many it has open."""
@@ -32,7 +43,3 @@ class Cost:
 
     def _bytes(self) -> int:
         return int((self._folder / "io").read_text().split()[1])
-
-    def _status(self, name: str) -> int:
-        lines = (self._folder / "status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

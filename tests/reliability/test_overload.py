@@ -5,6 +5,7 @@ R12, R18 and R19 of the reliability catalogue.
 
 import asyncio
 import json
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,8 +22,9 @@ from thumbseal.tokens import Tokens
 
 BATCH: Final = 50
 CONNECTIONS: Final = 3 * MAX_WAITING // BATCH  # three times what may wait
-ROUNDS: Final = 2
-PATIENCE: Final = 120.0  # seconds for the trial
+ROUNDS: Final = 2  # requests of each connection in a wave
+LASTING: Final = float(os.environ.get("THUMBSEAL_FLOOD", "0"))  # seconds; one wave at least
+PATIENCE: Final = 120.0 + 2 * LASTING  # seconds for the trial
 
 
 class Flood:
@@ -100,16 +102,23 @@ async def flood(folder: Path, figures: dict[str, Any]) -> None:
         url = await server.url()
         host, _, port = url.removeprefix("http://").partition(":")
         tokens = Tokens("support", Keys.derive([(folder / "site.key").read_text()]))
-        requests = write_requests(tokens, CONNECTIONS * ROUNDS, BATCH, 0)
         crowd, watch = Flood(host, int(port)), Watch(http, url)
         watching = asyncio.create_task(watch.run())
-        await crowd.run(requests)
         began = time.monotonic()
+        wave = write_requests(tokens, CONNECTIONS * ROUNDS, BATCH, 0)
+        while wave:
+            more = time.monotonic() < began + LASTING
+            count = CONNECTIONS * ROUNDS if more else 0
+            _, wave = await asyncio.gather(
+                crowd.run(wave), asyncio.to_thread(write_requests, tokens, count, BATCH, 0)
+            )
+        lasted, began = time.monotonic() - began, time.monotonic()
         (after,) = write_requests(tokens, 1, 1, 0)
         headers = {"Origin": "https://chat.example.com"}
         body = after.partition(b"\r\n\r\n")[2]
         answer = await http.post(f"{url}/v1/events", content=body, headers=headers)
         figures |= {
+            "lasted": round(lasted, 1),
             "statuses": dict(crowd.statuses),
             "acknowledged": len(crowd.acknowledged),
             "back_after": round(time.monotonic() - began, 2),
