@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -19,6 +20,8 @@ from thumbseal.keys import Keys
 from thumbseal.log import Log
 from thumbseal.replay.conversation import ConversationPage
 from thumbseal.replay.entrance import Attempts, Entrance
+from thumbseal.replay.live import LivePage
+from thumbseal.replay.overview import OverviewPage
 from thumbseal.replay.pages import render
 from thumbseal.replay.session import Sessions
 from thumbseal.replay.threads import ThreadsPage
@@ -26,6 +29,13 @@ from thumbseal.settings import Upstream
 from thumbseal.tokens import Tokens
 
 PATH = "/replay"
+
+
+class Served(Protocol):
+    """A page, or some that belong together."""
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
 
 
 class Ground(Struct, frozen=True):
@@ -56,9 +66,11 @@ def make_replay(ground: Ground) -> ASGIApp:
     entrance = Entrance(
         sessions, ground.keys, ground.attempts, ground.clock, ground.address_of, ground.origin
     )
-    pages: list[ThreadsPage | ConversationPage] = [
+    pages: list[Served] = [
+        OverviewPage(entrance, ground.index, ground.clock),
         ThreadsPage(entrance, ground.index, ground.log, ground.clock),
         ConversationPage(entrance, ground.log, ground.upstreams),
+        LivePage(entrance, ground.index, ground.log, ground.clock),
     ]
     static = Path(str(files("thumbseal.replay") / "static"))
     return Starlette(
