@@ -12,7 +12,7 @@ from tests.replay.visiting import Visitor, code_of, talk, with_replay
 from thumbseal.keys import Keys, Kind, new_key
 from thumbseal.tokens import PassClaims, Tokens
 
-PAGES = ("/replay/threads",)
+PAGES = ("/replay", "/replay/threads", "/replay/live")
 SECRETS = re.compile(r"[A-Za-z0-9_-]{44}\.[A-Za-z0-9_-]{43}")  # a pass
 
 

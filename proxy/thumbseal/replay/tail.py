@@ -16,6 +16,7 @@ from thumbseal.events import (
     Feedback,
     Message,
     Opinion,
+    Run,
     ThreadChange,
     Thumb,
 )
@@ -154,6 +155,8 @@ def _label(entry: AnyEntry) -> str:
             return "metadata" if entry.tags is None else "tags"
         case Custom():
             return "event"
+        case Run():
+            return f"{entry.kind or 'run'} {entry.event}"
 
 
 def _opinion(opinion: Opinion) -> str:
@@ -180,6 +183,8 @@ def _words(entry: AnyEntry, spoken: Mapping[str, Message]) -> str:
             return ", ".join(entry.tags or ()) or "changed"
         case Custom():
             return entry.name
+        case Run():
+            return str(entry.sent.get("name") or "a run of the backend")
 
 
 def _notes(entry: AnyEntry) -> tuple[str, ...]:
