@@ -1,12 +1,18 @@
-"""Lunary's own SDK for Python (PyPI, see constraints.txt) at this proxy, with a thread token."""
+"""Lunary's own SDK for Python (PyPI, see constraints.txt) here, with either kind of key."""
 
+import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from tests.doubles.lunary import Cut
 from tests.proxy import make_settings, running
+from tests.seed import PYTHON, RIGHT, both_ways
 from thumbseal.events import Opinion
 
 #: Its arguments are the proxy, the thread's token and the thread's id. The SDK sends at its end.
@@ -34,3 +40,21 @@ def test_the_python_sdk_writes_the_keys_thread(tmp_path: Path) -> None:
     assert [turn.message.content for turn in told.turns] == ["Why?", "Because."]
     (rating,) = told.ratings.values()
     assert (rating.message, rating.opinion) == (told.turns[1].message.message, Opinion("down"))
+
+
+def test_the_seed_is_right_through_the_proxy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sent to Lunary directly, the same script loses the tags, the user, what the assistant called,
+    and here, where the first request does not arrive, all of the first visit."""
+
+    def visit(url: str, key: str, thread: str, number: int) -> None:
+        command = [sys.executable, "-c", PYTHON, str(number), thread]
+        told = os.environ | {"LUNARY_API_URL": url, "LUNARY_PUBLIC_KEY": key}
+        subprocess.run(command, check=True, env=told)
+
+    direct, through = both_ways(
+        visit, tmp_path, f"PyPI lunary {version('lunary')}", capsys, lost=Cut(applied=False)
+    )
+    assert through == RIGHT
+    assert direct["tags"] == "none"
