@@ -1,6 +1,7 @@
 """Lunary's own SDK for Python (PyPI, see constraints.txt) here, with either kind of key."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ import pytest
 
 from tests.doubles.lunary import Cut
 from tests.proxy import make_settings, running
-from tests.seed import PYTHON, RIGHT, both_ways
+from tests.seed import PYTHON, RIGHT, backend_token, both_ways
 from thumbseal.events import Opinion
 
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "lunary.md"
 #: Its arguments are the proxy, the thread's token and the thread's id. The SDK sends at its end.
 SCRIPT: Final = """
 import sys
@@ -58,3 +60,15 @@ def test_the_seed_is_right_through_the_proxy(
     )
     assert through == RIGHT
     assert direct["tags"] == "none"
+
+
+def test_the_pages_example_runs_as_it_stands(tmp_path: Path) -> None:
+    """docs/lunary.md: its Python, with URL and key in the environment."""
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    with running(make_settings(tmp_path), time.time) as proxy:
+        told = {"LUNARY_API_URL": proxy.url, "LUNARY_PUBLIC_KEY": backend_token(proxy)}
+        subprocess.run([sys.executable, "-c", example], check=True, env=os.environ | told)
+        (seen,) = proxy.conversations()
+    assert (seen.user, seen.tags) == ("u_42", ("help",))
+    assert [turn.message.content for turn in seen.turns] == ["Why?", "Because."]
+    assert [rating.opinion.thumb for rating in seen.ratings.values()] == ["up"]

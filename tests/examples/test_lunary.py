@@ -3,6 +3,7 @@ all that changes. In a page the key is a thread token, on a server a backend tok
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ from tests.browser.hosting import until
 from tests.doubles.lunary import PROJECT, LunaryDouble
 from tests.doubles.serving import serve
 from tests.proxy import Proxy, make_settings, running
-from tests.seed import JAVASCRIPT, RIGHT, both_ways
+from tests.seed import JAVASCRIPT, RIGHT, backend_token, both_ways, proxied
+from thumbseal.ids import named_thread
 from thumbseal.settings import Lunary, Secret
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "lunary.md"
 SDK = Path(__file__).parent / "node_modules" / "lunary" / "dist"
 NAME = f"npm lunary {json.loads((SDK.parent / 'package.json').read_text('utf-8'))['version']}"
 TALK = """async ([apiUrl, publicKey, id]) => {
@@ -111,6 +114,20 @@ def test_nodes_seed_is_right_through_the_proxy(
     direct, through = both_ways(visit, tmp_path, f"{NAME}, Node", capsys)
     assert through == RIGHT
     assert direct["tags"] == "none"
+
+
+def test_the_pages_example_goes_on_by_the_threads_own_id(tmp_path: Path) -> None:
+    """docs/lunary.md: its JavaScript runs as it stands; Python's part stands in another test."""
+    (example,) = re.findall(r"```js\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    double = LunaryDouble(requests_per_minute=10**9)
+    with proxied(double, tmp_path) as proxy:
+        told = {"LUNARY_API_URL": proxy.url, "LUNARY_PUBLIC_KEY": backend_token(proxy)}
+        command = ["node", "--input-type=module", "-e", example]
+        subprocess.run(command, check=True, env=os.environ | told, cwd=Path(__file__).parent)
+        (seen,) = proxy.conversations()
+    assert [turn.message.content for turn in seen.turns] == ["And?", "So."]
+    assert [rating.opinion.thumb for rating in seen.ratings.values()] == ["down"]
+    assert seen.thread == named_thread("support", "order-17")
 
 
 def test_the_browsers_seed_is_right_through_the_proxy(
