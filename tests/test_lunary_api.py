@@ -15,6 +15,7 @@ import pytest
 from tests.doubles.lunary import PROJECT, LunaryDouble, Run
 from tests.doubles.serving import serve
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said
+from tests.seed import backend_token
 from thumbseal.ids import ThreadId, new_id
 from thumbseal.keys import Keys, Kind, new_key
 from thumbseal.log import Erasure
@@ -207,12 +208,6 @@ def test_only_these_routes_let_a_browser_ask_first(proxy: Proxy) -> None:
         *(200, 200),
         *(400, 400),
     ]
-
-
-def backend_token(proxy: Proxy) -> str:
-    now = int(proxy.clock())
-    claims = PassClaims(new_id(), now, now + BACKEND_LIFE)
-    return proxy.tokens().mint_pass(Kind.BACKEND, claims)
 
 
 Spell = Callable[[str], str]

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,13 +26,18 @@ from playwright.sync_api import BrowserContext, expect
 import thumbseal
 from tests.backend.model import model
 from tests.browser.hosting import until
+from tests.doubles.lunary import PROJECT, LunaryDouble
 from tests.doubles.serving import serve
 from tests.proxy import Proxy, make_settings, running
+from tests.seed import backend_token
 from tests.test_site import site_of
 from thumbseal.backend import answers, asgi
 from thumbseal.conversation import Conversation
 from thumbseal.ids import new_id
+from thumbseal.settings import Lunary, Secret
 
+lunary: Any = import_module("lunary")  # it says its types in part
+PATIENCE: Final = 30
 SEVERAL: Final = 400
 QUARTER: Final = 0.25
 #: Five standard deviations of a share of so many: one run in millions is further off.
@@ -44,7 +50,8 @@ PAGE: Final = """<!doctype html><html lang="en"><title>Chat</title>
   const thread = thumbseal.openThread();
   const question = thread.trackMessage({ role: "user", content: "Why?" });
   await question.ready;
-  const reply = await fetch("/api/chat", { method: "POST", headers: question.headers() });
+  const chat = `/api/chat?message=${question.id}`;
+  const reply = await fetch(chat, { method: "POST", headers: question.headers() });
   const text = await reply.text();
   const place = document.querySelector("#answer");
   place.textContent = text;
@@ -87,53 +94,75 @@ def traces(sampler: Sampler) -> Iterator[Traces]:
 
 @contextmanager
 def asking(kept: Traces) -> Iterator[Any]:
-    """A function that asks the model through the real SDK, whose HTTP calls are traced."""
+    """The real SDK's client of the model, whose HTTP calls are traced."""
     with model() as url, httpx.Client(trust_env=False) as http:
         HTTPXClientInstrumentor.instrument_client(http, tracer_provider=kept.provider)
         client_of: Any = openai.OpenAI  # it says that it takes httpx2's clients alone
-        client = client_of(base_url=url, api_key="none", http_client=http, max_retries=0)
-
-        def ask() -> str:
-            messages: Any = [{"role": "user", "content": "Why?"}]
-            answer = client.chat.completions.create(model="m", messages=messages)
-            return str(answer.choices[0].message.content)
-
-        yield ask
+        yield client_of(base_url=url, api_key="none", http_client=http, max_retries=0)
 
 
-def with_no_code(app: FastAPI, ask: Any, kept: Traces, proxy: Proxy) -> None:
+def ask(client: Any) -> str:
+    answer = client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "Why?"}]
+    )
+    return str(answer.choices[0].message.content)
+
+
+def with_no_code(app: FastAPI, client: Any, kept: Traces, proxy: Proxy) -> None:
     """A backend that does not know of Thumbseal; OpenTelemetry's instrumentation is all it has."""
 
     @app.post("/api/chat")
     def chat() -> Response:
-        return Response(ask(), media_type="text/plain")
+        return Response(ask(client), media_type="text/plain")
 
     FastAPIInstrumentor.instrument_app(app, tracer_provider=kept.provider)
 
 
-def with_parent(app: FastAPI, ask: Any, kept: Traces, proxy: Proxy) -> None:
+def with_parent(app: FastAPI, client: Any, kept: Traces, proxy: Proxy) -> None:
     """A backend that verifies the message, has parent() around the call, records the answer, and
     gives its message back; no instrumentation of its requests."""
-    client = thumbseal.Client(proxy.url, site_of(proxy))
-    app.add_middleware(asgi.ThumbsealMiddleware, site=client.site, bad="refuse")
+    recorder = thumbseal.Client(proxy.url, site_of(proxy))
+    app.add_middleware(asgi.ThumbsealMiddleware, site=recorder.site, bad="refuse")
 
     @app.post("/api/chat")
     def chat(request: Request) -> Response:
         question = request.state.thumbseal_message
         with thumbseal.parent(question):
-            text = ask()
+            text = ask(client)
         said = {"role": "assistant", "content": text}
-        answer = client.thread_of(question).track_message(said, reply_to=question)
+        answer = recorder.thread_of(question).track_message(said, reply_to=question)
         return Response(text, media_type="text/plain", headers=answers.headers_of(answer))
 
 
-@pytest.mark.parametrize("how", [with_no_code, with_parent])
+def with_lunary(app: FastAPI, client: Any, kept: Traces, proxy: Proxy) -> None:
+    """A backend that has Lunary's SDK and nothing else: URL and key are this proxy's, `monitor`
+    records what the model does, and `parent` says for which message, by the id that the page sent.
+    """
+    lunary.config(api_url=proxy.url, app_id=backend_token(proxy))
+    lunary.monitor(client)
+
+    @app.post("/api/chat")
+    def chat(message: str) -> Response:
+        with lunary.parent(message):
+            return Response(ask(client), media_type="text/plain")
+
+
+@pytest.fixture
+def _lunary_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings are the process's."""
+    for name in ("api_url", "app_id"):
+        monkeypatch.setattr(lunary.get_config(), name, None)
+
+
+@pytest.mark.usefixtures("_lunary_as_it_was")
+@pytest.mark.parametrize("how", [with_no_code, with_parent, with_lunary])
 def test_a_vote_and_the_models_call_hang_on_one_exchange(
     how: Any, context: BrowserContext, tmp_path: Path
 ) -> None:
     """From the page to the model and back: the trace of the call that OpenAI's SDK made is the id
-    of the exchange that the vote is on, though the backend keeps one trace in a million."""
-    app, places = FastAPI(), dict[str, str]()
+    of the exchange that the vote is on, though the backend keeps one trace in a million. With
+    Lunary's SDK it is the run that hangs there, at Lunary itself, where the vote has arrived."""
+    app, places, double = FastAPI(), dict[str, str](), LunaryDouble(requests_per_minute=10**9)
 
     @app.get("/")
     def page() -> HTMLResponse:
@@ -141,14 +170,17 @@ def test_a_vote_and_the_models_call_hang_on_one_exchange(
 
     with ExitStack() as stack:
         kept = stack.enter_context(traces(ParentBased(TraceIdRatioBased(1e-6))))
-        ask = stack.enter_context(asking(kept))
+        client = stack.enter_context(asking(kept))
         # The backend knows its proxy before it starts, and the proxy its page's origin.
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        settings = make_settings(tmp_path, origins=[f"http://127.0.0.1:{port}"])
+        lunarys = stack.enter_context(serve(double))
+        upstream = Lunary("lunary", Secret(PROJECT.private_key), lunarys, requests_per_minute=10**6)
+        origins = [f"http://127.0.0.1:{port}"]
+        settings = make_settings(tmp_path, upstreams=[upstream], origins=origins)
         proxy = stack.enter_context(running(settings, time.time))
         places["proxy"] = proxy.url
-        how(app, ask, kept, proxy)
+        how(app, client, kept, proxy)
         url = stack.enter_context(serve(app, port=port))
         opened = context.new_page()
         opened.goto(url)
@@ -156,7 +188,22 @@ def test_a_vote_and_the_models_call_hang_on_one_exchange(
         expect(opened.get_by_role("status")).to_have_text("Thanks")
         opened.evaluate("thumbseal.flush()")
         exchange = voted_exchange(proxy, opened)
-        assert kept.calls() == [exchange.replace("-", "")]
+        calls = kept.calls()
+        double.until(lambda: _voted(double) == [(exchange, "up")]).result(PATIENCE)
+        if how is with_lunary:
+            double.until(lambda: _runs(double) == [(exchange, "success")]).result(PATIENCE)
+        else:
+            assert calls == [exchange.replace("-", "")]
+
+
+def _voted(double: LunaryDouble) -> list[tuple[str, Any]]:
+    exchanges = (run for thread in double.threads() for run in double.exchanges(thread.id))
+    return [(run.id, (run.feedback or {}).get("thumb")) for run in exchanges]
+
+
+def _runs(double: LunaryDouble) -> list[tuple[str | None, str | None]]:
+    runs = (run for run in double.database.runs() if run.type == "llm")
+    return [(run.parent_run_id, run.status) for run in runs]
 
 
 def voted_exchange(proxy: Proxy, page: Any) -> str:
