@@ -1,6 +1,7 @@
 """Events: what comes in is within every limit and free of what others cannot hold, or refused."""
 
 import json
+import math
 from typing import Any, Final
 
 import msgspec
@@ -348,3 +349,27 @@ def test_any_bytes_are_a_bad_event_and_a_bad_request(raw: bytes) -> None:
         events.parse_entry(raw)
     with pytest.raises(BadRequest):
         bodies.parse_envelope(raw)
+
+
+@given(st.lists(json_values, max_size=4), st.integers(0, 2**53 - 1))
+@settings(deadline=None, derandomize=True, max_examples=300)
+def test_a_body_gives_its_events_back_as_they_came(values: list[Any], sent_at: int) -> None:
+    """Whatever the events are, the body around them is read, and each of them is what was sent."""
+    texts = [json.dumps(value, allow_nan=False) for value in _finite(values)]
+    body = f'{{"sent_at": {sent_at}, "events": [{", ".join(texts)}]}}'
+    read = bodies.parse_envelope(body.encode())
+    assert read.sent_at == sent_at
+    assert [bytes(raw).decode() for raw in read.events] == texts
+
+
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinities, which are not JSON."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            return [_finite(inner) for inner in value]
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case _:
+            return value

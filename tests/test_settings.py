@@ -199,6 +199,7 @@ BAD_ORIGINS: Final = (
     "https://bücher.example",
     "ftp://chat.example.com",
     "https://user@chat.example.com",
+    "https://chat.example.com:\u0663",
 )
 
 

@@ -272,6 +272,66 @@ def test_thread_claims_survive_signing(
     assert TOKENS.read_thread(TOKENS.mint_thread(claims), issued) == claims
 
 
+moments = st.integers(0, 2**32 - 1)
+
+
+@given(ids=st.tuples(st.uuids(), st.uuids(), st.uuids()), issued=moments, life=moments)
+@settings(deadline=None, derandomize=True)
+def test_claims_of_messages_and_passes_survive_signing(
+    ids: tuple[object, object, object], issued: int, life: int
+) -> None:
+    """So do those of the other kinds; and a token says it in one spelling."""
+    thread, message, actor = map(str, ids)
+    expires = min(issued + life, 2**32 - 1)
+    said = MessageClaims(ThreadId(thread), MessageId(message), ActorId(actor), issued, expires)
+    token = TOKENS.mint_message(said)
+    assert TOKENS.read_message(token, issued) == said
+    assert TOKENS.mint_message(TOKENS.read_message(token, issued)) == token
+    passes = PassClaims(message, issued, expires)
+    passed = TOKENS.mint_pass(Kind.BACKEND, passes)
+    assert TOKENS.read_pass(Kind.BACKEND, passed, issued) == passes
+    passed = TOKENS.mint_pass(Kind.REPLAY, passes)
+    assert TOKENS.read_pass(Kind.REPLAY, passed, issued) == passes
+
+
+SIZES: Final = (24, 45, 48, 56, 109, 110)  # those that are right, and some that are not
+
+
+@given(
+    kind=st.sampled_from(Kind),
+    head=st.sampled_from([True, True, True, False]),
+    rest=st.sampled_from(SIZES).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+)
+@settings(deadline=None, derandomize=True, max_examples=300)
+def test_whatever_an_app_signs_is_read_whole_or_refused(
+    kind: Kind, head: bool, rest: bytes
+) -> None:
+    """Any payload under a right signature is refused as a token, or is one that we would sign in
+    these very letters: no two payloads say the same."""
+    (subkey,) = Keys.derive([KEY]).subkeys[kind]
+    token = _signed(subkey, bytes([kind]) + TOKENS.tag + rest if head else rest)
+    try:
+        claims = read(TOKENS, kind, token, _issued(kind, rest))
+    except TokenError:
+        return
+    match claims:
+        case ThreadClaims():
+            again = TOKENS.mint_thread(claims)
+        case MessageClaims():
+            again = TOKENS.mint_message(claims)
+        case _ if kind is Kind.BACKEND:
+            again = TOKENS.mint_pass(Kind.BACKEND, claims)
+        case _:
+            again = TOKENS.mint_pass(Kind.REPLAY, claims)
+    assert again == token
+
+
+def _issued(kind: Kind, rest: bytes) -> int:
+    """When the payload says that it was issued, so that its time is no reason to refuse it."""
+    place = {Kind.THREAD: 33, Kind.MESSAGE: 48}.get(kind, 16)
+    return int.from_bytes(rest[place : place + 4], "big")
+
+
 @given(st.text(max_size=600) | st.text(ALPHABET + ".=", min_size=60, max_size=600))
 @settings(deadline=None, derandomize=True)
 def test_no_text_is_a_token_by_chance(text: str) -> None:

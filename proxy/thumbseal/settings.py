@@ -30,7 +30,7 @@ MAX_PORT: Final = 65_535
 MAX_PATTERNS: Final = 32
 SCHEMES: Final = ("http", "https")
 _ORIGIN: Final = re.compile(
-    r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d+)?"
+    r"https?://(\*\.)?[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
 )
 
 # What resolvers take for an address (127.1, 0x7f000001), so it must be one, spelled as one.
@@ -295,7 +295,7 @@ def parse(text: str, folder: Path, environment: Mapping[str, str]) -> Settings:
 
     try:
         file = convert(tomllib.loads(text), _File, "")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not only TOML's own errors
         raise SettingsError(f"not TOML: {error}") from error
     sites = {name: convert(site, Site, f"sites.{name}") for name, site in file.sites.items()}
     _check_server(file.server)
