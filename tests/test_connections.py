@@ -6,7 +6,9 @@ themselves.
 
 import asyncio
 import json
+import re
 import socket
+import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,9 @@ from typing import Any, Final
 import pytest
 
 from tests.raw import ALIVE, WAIT, Raw, parse_answers, serving_raw, statuses
+from thumbseal.ids import new_id
+from thumbseal.keys import Keys, Kind
+from thumbseal.tokens import PassClaims, Tokens
 
 QUICK: Final[dict[str, Any]] = {"header_seconds": 0.4, "request_seconds": 0.8, "idle_seconds": 0.6}
 ASK: Final = b'{"messages":[]}'
@@ -36,11 +41,12 @@ def told(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
 
 
 def check_refusal(answer: bytes, status: int, code: str, *, retry: bool) -> None:
-    """The one answer is a refusal in the form of all errors."""
+    """The one answer is a refusal in the form of all errors, which any page may read."""
     ((found, body),) = parse_answers(answer)
     assert (found, json.loads(body)["error"]["code"]) == (status, code)
     assert json.loads(body)["error"]["retry"] is retry
     assert b"\r\nconnection: close\r\n" in answer
+    assert answer.count(b"\r\naccess-control-allow-origin: *\r\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -289,6 +295,28 @@ def test_a_full_house_answers_503_and_lets_the_next_in(tmp_path: Path) -> None:
 
     with serving_raw(tmp_path, max_connections=2, idle_seconds=0.2) as raw:
         asyncio.run(crowd(raw))
+
+
+def test_what_is_refused_before_it_is_a_request_is_counted(tmp_path: Path) -> None:
+    """Each refusal at the door once, by its code, beside those of requests."""
+    with serving_raw(tmp_path, header_seconds=0.2) as raw:
+        huge = b"X: " + b"a" * 20_000
+        starts = (b"NO HTTP\r\n\r\n", SECOND[:-2] + huge + b"\r\n\r\n", b"GET /", SECOND[:-2])
+        for start in starts:
+            told(raw.told(start))
+        keys = Keys.derive([(tmp_path / "site.key").read_text()])
+        now = int(time.time())
+        passed = Tokens("support", keys).mint_pass(
+            Kind.BACKEND, PassClaims(new_id(), now, now + 60)
+        )
+        ask = f"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {passed}\r\n"
+        answer = told(raw.told(ask.encode(), b"Connection: close\r\n\r\n"))
+    counted = re.findall(rb'thumbseal_requests_refused_total{code="(\w+)"} (\S+)', answer)
+    assert dict(counted) == {
+        b"bad_request": b"1.0",
+        b"header_too_large": b"1.0",
+        b"request_timeout": b"2.0",
+    }
 
 
 def test_an_idle_connection_makes_room_for_a_new_one(tmp_path: Path) -> None:

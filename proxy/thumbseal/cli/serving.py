@@ -69,7 +69,8 @@ def serve_settings(config: Path, dev: bool) -> None:
         if fixed:
             structlog.get_logger().warning("restart_needed", settings=fixed)
 
-    run(serve(open_app(configured, dev=dev), listening, started, reread, bounds))
+    app = open_app(configured, dev=dev)
+    run(serve(app, listening, started, reread, bounds, Service.count_refusal))
 
 
 @click.command()

@@ -49,9 +49,10 @@ from thumbseal.web.address import Addresses
 from thumbseal.web.embed import Embed
 from thumbseal.web.ingest import Ingest
 from thumbseal.web.limits import Limiter
-from thumbseal.web.lunary_api import LunaryApi, Preflights
+from thumbseal.web.lunary_api import LunaryApi
 from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.openapi import OpenApi
+from thumbseal.web.preflights import Preflights
 from thumbseal.web.problems import encode
 from thumbseal.web.recording import NO_STORE, Recorder
 from thumbseal.web.service import Service
@@ -114,6 +115,7 @@ async def open_app(
                 ),
                 lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
                 counters.count_reload,
+                counters.count_refusal,
             )
             try:
                 await service.use(configured)

@@ -8,7 +8,6 @@ in two ways, is answered once, after the answers that are still owed, and ends t
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
 import httptools
@@ -16,39 +15,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from thumbseal.errors import (
-    BadRequest,
-    HeaderTooLarge,
-    RequestError,
-    RequestTimeout,
-    Unavailable,
-)
 from thumbseal.web.door import SPARE, Door
-from thumbseal.web.problems import encode
+from thumbseal.web.refusals import BAD, FULL, HUGE, LATE, MAX_HEAD, Refusal
 
-MAX_HEAD: Final = 16_384  # bytes of a request's line and header
 FRAMING: Final = 10  # bytes of a request that one byte of its body pays for, in chunks of one byte
 MAX_WAITING: Final = 16  # requests that wait on one connection for the answer before theirs
 LINGER: Final = 2.0  # seconds that a client has to read a refusal
 LINGER_BYTES: Final = 262_144  # of what it sends in the meantime
-
-
-def _answer(error: RequestError, more: str = "") -> bytes:
-    body, status = encode(error), HTTPStatus(error.status)
-    head = (
-        f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
-        f"cache-control: no-store\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{more}\r\n"
-    )
-    return head.encode() + body
-
-
-BAD: Final = _answer(BadRequest("This is no HTTP request."))
-LATE: Final = _answer(RequestTimeout("The request took too long to arrive."))
-HUGE: Final = _answer(HeaderTooLarge(f"The header is over {MAX_HEAD} bytes."))
-FULL: Final = _answer(
-    Unavailable("The server has all the connections that it can take. Try again later."),
-    "retry-after: 5\r\n",
-)
 
 
 class Connection(HttpToolsProtocol):
@@ -80,7 +53,7 @@ class Connection(HttpToolsProtocol):
         self._began = 0.0
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
-        self._last: bytes | None = None  # what is said after the answers that are owed
+        self._last: Refusal | None = None  # what is said after the answers that are owed
         self._deaf = False  # what still comes is thrown away
         self._ending = False
         self._patience = LINGER_BYTES
@@ -172,7 +145,7 @@ class Connection(HttpToolsProtocol):
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    def _refuse(self, fault: bytes) -> NoReturn:
+    def _refuse(self, fault: Refusal) -> NoReturn:
         self._fault = fault
         raise ValueError("refused")
 
@@ -255,7 +228,7 @@ class Connection(HttpToolsProtocol):
 
     # The end
 
-    def _fail(self, fault: bytes) -> None:
+    def _fail(self, fault: Refusal) -> None:
         """Give up the request being read; its answer comes after those before it."""
         self._deaf = True
         if self._open and self._headed and self._drop(self.cycle):
@@ -276,8 +249,9 @@ class Connection(HttpToolsProtocol):
             self.pipeline.popleft()
         return cycle.response_started
 
-    def _say(self, answer: bytes) -> None:
-        self.transport.write(answer)
+    def _say(self, refusal: Refusal) -> None:
+        self._door.refused(refusal.code)
+        self.transport.write(refusal.answer)
         self.linger()
 
     def linger(self) -> None:

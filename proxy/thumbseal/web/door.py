@@ -1,6 +1,7 @@
 """The door of a server: how long its connections may take, how many there may be, who is idle."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import takewhile
 from typing import Final, Protocol
 
@@ -33,10 +34,11 @@ class Guest(Protocol):
 
 
 class Door:
-    """What all connections of a server share."""
+    """What all connections of a server share; ``refused`` gets the code of each refusal."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, refused: Callable[[str], None]) -> None:
         self.bounds = bounds
+        self.refused = refused
         self._idle: dict[Guest, float] = {}  # and since when, the longest first
         self._sweeping = False
         self._full = False

@@ -7,15 +7,12 @@ need to.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal import bodies
 from thumbseal.errors import StorageFull, TooLarge
@@ -38,7 +35,6 @@ from thumbseal.web.operations import (
 from thumbseal.web.passes import bearer, read_pass
 from thumbseal.web.recording import NO_STORE, Recorder, read_body
 
-PATH: Final = "/v1/runs/"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -140,28 +136,6 @@ class LunaryApi:
         live = opening.read_live(site, key, barriers, now)
         authority = Authority(site, Entered(live, None), barriers, False, now, ms)
         return PageCaller(authority, live, key, self._log)
-
-
-class Preflights:
-    """``app`` with CORS: ``public`` for all routes but the Lunary API, whose SDKs send headers that
-    a browser asks about first."""
-
-    def __init__(self, app: ASGIApp, origins: str, exposed: Sequence[str]) -> None:
-        def cors(*headers: str) -> ASGIApp:
-            return CORSMiddleware(
-                app,
-                allow_origin_regex=origins,
-                allow_methods=("GET", "POST"),
-                allow_headers=headers,
-                expose_headers=exposed,
-            )
-
-        self._public = cors()
-        self._lunary = cors("Authorization", "Content-Type")
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and scope["path"].startswith(PATH)
-        await (self._lunary if asked else self._public)(scope, receive, send)
 
 
 def _result(run: runs.Run, verdicts: list[Verdict]) -> Result:

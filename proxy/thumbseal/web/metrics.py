@@ -105,7 +105,11 @@ class Counters:
             request.seconds
         )
         if request.code:
-            self._refused.labels(request.code).inc()
+            self.count_refusal(request.code)
+
+    def count_refusal(self, code: str) -> None:
+        """One that never became a request is counted here alone."""
+        self._refused.labels(code).inc()
 
     def count_events(self, site: str, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:

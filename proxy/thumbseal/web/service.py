@@ -13,7 +13,8 @@ Forwarding = Callable[[Settings], AbstractAsyncContextManager[None]]
 
 class Service:
     """An ASGI application over one log. ``make_app`` builds it for given settings, ``forwarding``
-    has their upstreams served while it lasts; ``reloaded`` is told whether new ones are in force.
+    has their upstreams served while it lasts; ``reloaded`` is told whether new ones are in force,
+    and ``refused`` the code of what a connection refuses before it is a request.
     """
 
     def __init__(
@@ -21,16 +22,22 @@ class Service:
         make_app: Callable[[Settings], ASGIApp],
         forwarding: Forwarding,
         reloaded: Callable[[bool], None],
+        refused: Callable[[str], None],
     ) -> None:
         self._make_app = make_app
         self._forwarding = forwarding
         self._reloaded = reloaded
+        self._refused = refused
         self._app: ASGIApp
         self._settings: Settings | None = None
         self._at_work = AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    def count_refusal(self, code: str) -> None:
+        """Note what a connection has refused."""
+        self._refused(code)
 
     async def use(self, configured: Settings) -> None:
         """Go by these settings from now on; requests under way end as they began.

@@ -70,14 +70,15 @@ async def serve(
     started: Callable[[], None],
     reread: Callable[[A], Awaitable[None]] | None = None,
     bounds: Bounds = USUAL,
+    refused: Callable[[A, str], None] = lambda app, code: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish the requests under way, and close the app.
 
-    ``reread`` is what SIGHUP asks for.
+    ``reread`` is what SIGHUP asks for; ``refused`` gets the code of what no application sees.
     """
     _leave_signals_to_uvicorn()
     async with app as service:
-        server = _Server(bounds)
+        server = _Server(Door(bounds, partial(refused, service)))
         server.config.app = Leaving(service, lambda: server.leaving)
         for each in listening:
             each.setblocking(False)
@@ -100,14 +101,14 @@ class _Server(uvicorn.Server):
     """Uvicorn that goes on for a moment after SIGTERM, unready, and stops at a second one or at
     Ctrl-C without that moment."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, door: Door) -> None:
         self.leaving = False
         self._loop = asyncio.get_running_loop()
         super().__init__(
             uvicorn.Config(
                 _nothing,
                 lifespan="off",
-                http=cast(type[asyncio.Protocol], partial(Connection, Door(bounds))),
+                http=cast(type[asyncio.Protocol], partial(Connection, door)),
                 ws="none",
                 log_config=None,
                 access_log=False,
