@@ -339,6 +339,31 @@ def test_a_server_stops_when_told_and_starts_again(config: Path, number: int) ->
             assert {line["level"] for line in told} <= {"info"}
 
 
+EARLY: Final = """
+import asyncio, os, signal, sys
+from contextlib import asynccontextmanager
+from thumbseal.web.serving import serve
+
+def told(moment):
+    if sys.argv[1] == moment:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+@asynccontextmanager
+async def app():
+    told("opening")
+    yield None
+
+asyncio.run(serve(app(), [], lambda: told("started")))
+"""
+
+
+@pytest.mark.parametrize("moment", ["opening", "started"])
+def test_a_server_that_is_stopped_while_it_starts_stops(moment: str) -> None:
+    """A signal that comes before it serves is not lost: else it would run until it is killed."""
+    command = [sys.executable, "-c", EARLY, moment]
+    assert subprocess.run(command, env=BARE, timeout=WAIT, check=False).returncode == 0
+
+
 def test_check_log_tells_what_is_there(config: Path) -> None:
     """It works beside the server that has the log, and says where there is none yet."""
     assert "no server has run" in refused(called("check", "--log", "--config", config))

@@ -34,11 +34,12 @@ class Guest(Protocol):
 
 
 class Door:
-    """What all connections of a server share; ``refused`` gets the code of each refusal."""
+    """What all connections of a server share; ``refused`` gets the code of each refusal, as soon as
+    somebody wants to know."""
 
-    def __init__(self, bounds: Bounds, refused: Callable[[str], None]) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.refused = refused
+        self.refused: Callable[[str], None] = lambda code: None
         self._idle: dict[Guest, float] = {}  # and since when, the longest first
         self._sweeping = False
         self._full = False

@@ -76,9 +76,11 @@ async def serve(
 
     ``reread`` is what SIGHUP asks for; ``refused`` gets the code of what no application sees.
     """
-    _leave_signals_to_uvicorn()
+    door = Door(bounds)
+    server = _Server(door)
+    _hear_signals(server)
     async with app as service:
-        server = _Server(Door(bounds, partial(refused, service)))
+        door.refused = partial(refused, service)
         server.config.app = Leaving(service, lambda: server.leaving)
         for each in listening:
             each.setblocking(False)
@@ -157,7 +159,8 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """Stands in until there is an application."""
 
 
-def _leave_signals_to_uvicorn() -> None:
-    """It raises a signal anew when it has stopped; by then the only thing left is to clean up."""
+def _hear_signals(server: _Server) -> None:
+    """From the beginning: uvicorn hears them once it serves, and one that came before would be lost.
+    It raises them anew when it has stopped; by then the only thing left is to clean up."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, server.handle_exit)
