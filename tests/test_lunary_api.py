@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -119,6 +120,15 @@ def test_the_last_vote_is_read_back(proxy: Proxy) -> None:
         seen.append(_feedback(proxy, key, "a"))
     assert seen == [{"thumb": "up"}, {"thumb": "down"}, {}]
     assert _feedback(proxy, key, "unknown") == {}
+
+
+@pytest.mark.parametrize("run", ["chat/42", "a b", "50%", "?#", "/", "feedback/feedback", "ü"])
+def test_a_run_may_be_called_anything(proxy: Proxy, run: str) -> None:
+    """An application's own word is found again, whatever it means inside an address."""
+    thread = proxy.open()["thread"]
+    ingest(proxy, thread["token"], chat(proxy, thread["id"], run, "assistant", "Because."))
+    ingest(proxy, thread["token"], vote(proxy, run, {"thumb": "up"}))
+    assert _feedback(proxy, thread["token"], quote(run, safe="")) == {"thumb": "up"}
 
 
 def _feedback(proxy: Proxy, key: str, run: str) -> Any:

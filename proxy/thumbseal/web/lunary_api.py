@@ -87,7 +87,7 @@ class LunaryApi:
     def routes(self) -> list[Described]:
         return [
             Described("/v1/runs/ingest", self.ingest, _INGEST, ["POST"]),
-            Described("/v1/runs/{run}/feedback", self.read_feedback, _FEEDBACK),
+            Described("/v1/runs/{run:path}/feedback", self.read_feedback, _FEEDBACK),
         ]
 
     async def ingest(self, request: Request) -> Response:
