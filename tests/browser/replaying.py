@@ -10,16 +10,10 @@ from playwright.sync_api import Page
 
 from tests.indexed import wait_for
 from tests.proxy import Proxy, said, voted
-from thumbseal.codes import make_code
+from tests.replay.visiting import code_of
 from thumbseal.events import DAY_MS
 
 DAY: Final = DAY_MS // 1000
-
-
-def code_for(proxy: Proxy) -> str:
-    """A login code as an operator gets it."""
-    keys = {name: site.signing_keys() for name, site in proxy.settings.sites.items()}
-    return make_code(keys, proxy.clock())
 
 
 def enter(page: Page, proxy: Proxy, path: str = "", url: str = "") -> None:
@@ -28,7 +22,7 @@ def enter(page: Page, proxy: Proxy, path: str = "", url: str = "") -> None:
     wait_for(proxy.settings.server.log_path, lambda: True)
     base = url or proxy.url
     page.goto(f"{base}/replay/login")
-    page.get_by_label("Login code").fill(code_for(proxy))
+    page.get_by_label("Login code").fill(code_of(proxy))
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{base}/replay")
     if path:

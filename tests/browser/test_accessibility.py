@@ -40,10 +40,11 @@ def coloured(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Brows
         yield context
 
 
-def faults(page: Page) -> list[str]:
-    """What axe finds wrong, and what it cannot tell."""
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run()")
+def faults(page: Page, *only: str) -> list[str]:
+    """What axe finds wrong, and what it cannot tell, by all rules or these."""
+    if not page.evaluate("'axe' in globalThis"):
+        page.evaluate(AXE)
+    found = page.evaluate("(only) => axe.run(only.length ? {runOnly: only} : {})", only)
     rules = [rule for kind in ("violations", "incomplete") for rule in found[kind]]
     return [
         f"{rule['id']}: {node['html']} {[check['message'] for check in node['any']]}"

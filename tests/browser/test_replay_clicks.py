@@ -4,12 +4,13 @@ keys. And the basics of every page: title, language, landmarks, order of focus, 
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.replaying import DAY, code_for, enter, talk
+from tests.browser.replaying import DAY, enter, talk
 from tests.browser.test_accessibility import faults
 from tests.indexed import wait_for
 from tests.proxy import Clock, Proxy, make_settings, running
+from tests.replay.visiting import code_of
 
 MOST = 6  # clicks
 PATHS = ("?since=&tag=none", "/threads?text=answer", "/live", "/404")
@@ -67,7 +68,7 @@ def test_the_worst_answers_are_a_few_clicks_away(context: BrowserContext, proxy:
     page = context.new_page()
     clicks = counted(page)
     page.goto(f"{proxy.url}/replay")
-    page.keyboard.type(code_for(proxy))  # the field has the focus
+    page.keyboard.type(code_of(proxy))  # the field has the focus
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="The ten worst answers")).to_be_visible()
     worst = page.locator(".answers > li")
@@ -88,7 +89,7 @@ def test_keys_alone_lead_there(context: BrowserContext, proxy: Proxy) -> None:
     page = context.new_page()
     clicks = counted(page)
     page.goto(f"{proxy.url}/replay")
-    page.keyboard.type(code_for(proxy))
+    page.keyboard.type(code_of(proxy))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="The ten worst answers")).to_be_visible()
     page.keyboard.press("Tab")
@@ -108,27 +109,26 @@ def test_keys_alone_lead_there(context: BrowserContext, proxy: Proxy) -> None:
     assert clicks == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_in_order(browser: Browser, proxy: Proxy, scheme: str) -> None:
-    """Title, language, landmarks, no jumps in the order of focus, and axe finds nothing."""
-    with browser.new_context(color_scheme="dark" if scheme == "dark" else "light") as context:
-        page = context.new_page()
-        page.goto(f"{proxy.url}/replay/login")
-        titles = [checked(page)]
-        enter(page, proxy)
-        for path in PATHS:
-            page.goto(f"{proxy.url}/replay{path}")
-            titles.append(checked(page))
-        page.goto(f"{proxy.url}/replay")
-        page.locator("summary").click()
-        checked(page)
-        page.locator(".answers a").first.click()
-        page.wait_for_url("**/threads/**")
+def test_every_page_is_in_order(context: BrowserContext, proxy: Proxy) -> None:
+    """Title, language, landmarks, no jumps in the order of focus, and axe finds nothing, in light
+    and in dark."""
+    page = context.new_page()
+    page.goto(f"{proxy.url}/replay/login")
+    titles = [checked(page)]
+    enter(page, proxy)
+    for path in PATHS:
+        page.goto(f"{proxy.url}/replay{path}")
         titles.append(checked(page))
-        for summary in page.locator("summary").all():
-            summary.click()
-        checked(page)
-        assert len(set(titles)) == 6, titles
+    page.goto(f"{proxy.url}/replay")
+    page.locator("summary").click()
+    checked(page)
+    page.locator(".answers a").first.click()
+    page.wait_for_url("**/threads/**")
+    titles.append(checked(page))
+    for summary in page.locator("summary").all():
+        summary.click()
+    checked(page)
+    assert len(set(titles)) == 6, titles
 
 
 def checked(page: Page) -> str:
@@ -143,6 +143,9 @@ def checked(page: Page) -> str:
         "jumping": 0,
     }
     assert title.endswith(" · Thumbseal")
-    found = [fault for fault in faults(page) if not any(each in fault for each in UNTOLD)]
-    assert found == [], page.url
+    page.emulate_media(color_scheme="light")
+    found = faults(page)
+    page.emulate_media(color_scheme="dark")
+    found += faults(page, "color-contrast")
+    assert [fault for fault in found if not any(each in fault for each in UNTOLD)] == [], page.url
     return title
