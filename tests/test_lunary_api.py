@@ -296,7 +296,10 @@ def test_a_page_names_nothing_of_a_backends(proxy: Proxy) -> None:
     and for its messages, whoever guessed it."""
     key, guessed = backend_token(proxy), "0194c0de-0000-4000-8000-00000000abcd"
     mine = proxy.open()["thread"]
-    ingest(proxy, mine["token"], chat(proxy, mine["id"], guessed, "user", "Mine now."))
+    refused = chat(proxy, mine["id"], new_id(), "system", "Not mine.")
+    ingest(proxy, mine["token"], chat(proxy, mine["id"], guessed, "user", "Mine now."), refused)
+    with closing(sqlite3.connect(proxy.settings.server.log_path)) as log:
+        assert log.execute("SELECT name FROM alias WHERE page").fetchall() == [(guessed,)]
     ingest(proxy, key, chat(proxy, guessed, "q", "user", "Why?"))
     ingest(proxy, key, chat(proxy, "order-17", guessed, "user", "Hm."))
     texts = {told.thread: [t.message.content for t in told.turns] for told in proxy.conversations()}
