@@ -17,16 +17,23 @@ from tests.doubles.lunary import PROJECT, LunaryDouble, Run
 from tests.doubles.serving import serve
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said
 from tests.seed import backend_token
+from thumbseal import events
+from thumbseal.export.lines import from_line, to_line
 from thumbseal.ids import ThreadId, new_id
 from thumbseal.keys import Keys, Kind, new_key
-from thumbseal.log import Erasure
+from thumbseal.log import Erasure, Removed
+from thumbseal.log.claims import read_thread
+from thumbseal.log.receipts import count
 from thumbseal.log.removal import erase
+from thumbseal.patterns import compile_rules
+from thumbseal.redaction import redact
 from thumbseal.settings import Lunary, Secret
 from thumbseal.tokens import BACKEND_LIFE, PassClaims, Tokens
 from thumbseal.web.runs import MAX_RUNS
 
 INGEST = "/v1/runs/ingest"
 PATIENCE = 20
+UPSTREAM = "support/lunary"
 
 
 @pytest.fixture
@@ -299,7 +306,10 @@ def test_a_page_names_nothing_of_a_backends(proxy: Proxy) -> None:
     and for its messages, whoever guessed it."""
     key, guessed = backend_token(proxy), "0194c0de-0000-4000-8000-00000000abcd"
     mine = proxy.open()["thread"]
-    ingest(proxy, mine["token"], chat(proxy, mine["id"], guessed, "user", "Mine now."))
+    refused = chat(proxy, mine["id"], new_id(), "system", "Not mine.")
+    ingest(proxy, mine["token"], chat(proxy, mine["id"], guessed, "user", "Mine now."), refused)
+    with closing(sqlite3.connect(proxy.settings.server.log_path)) as log:
+        assert log.execute("SELECT name FROM alias WHERE page").fetchall() == [(guessed,)]
     ingest(proxy, key, chat(proxy, guessed, "q", "user", "Why?"))
     ingest(proxy, key, chat(proxy, "order-17", guessed, "user", "Hm."))
     texts = {told.thread: [t.message.content for t in told.turns] for told in proxy.conversations()}
@@ -493,3 +503,35 @@ def test_runs_leave_room_for_the_talk(proxy: Proxy) -> None:
     assert results[2]["error"].startswith("thread_full")
     (answered,) = ingest(proxy, key, chat(proxy, "order-17", "a", "assistant", "Because."))
     assert answered["success"]
+
+
+def test_runs_are_counted_exported_and_erased_like_all_events(
+    double: LunaryDouble, proxy: Proxy
+) -> None:
+    """Delivered at Lunary and gone on a wish; a line of an export brings them back as they were;
+    what is redacted in messages is so in them; the conversation does not know of them."""
+    key = backend_token(proxy)
+    sent = [
+        chat(proxy, "order-17", "q", "user", "Why?"),
+        model(proxy, "start", "call", parentRunId="q", input={"ann@example.com": ["Why?"]}),
+        model(proxy, "end", "call", output="Because."),
+    ]
+    ingest(proxy, key, *sent)
+    double.until(lambda: any(run.status == "success" for run in double.database.runs())).result(
+        PATIENCE
+    )
+    (told,) = proxy.conversations()
+    assert len(told.turns) == 1
+    with closing(sqlite3.connect(proxy.settings.server.log_path, isolation_level=None)) as log:
+        stored = read_thread(log, 1)
+        assert from_line(to_line("support", stored, told)).events == tuple(stored.events)
+        started = redact(stored.events[1].entry, compile_rules(["email"], {}))
+        assert isinstance(started, events.Run)
+        assert started.sent == {"input": {"[email]": ["Why?"]}}
+        log.execute("BEGIN IMMEDIATE")
+        erasure = Erasure(site="support", at=0, thread=ThreadId(told.thread), upstreams=(UPSTREAM,))
+        assert erase(log, [erasure]) == [Removed(1, 3)]
+        log.execute("COMMIT")
+        counts = count(log, UPSTREAM, "support")
+    assert counts.accepted == 3
+    assert counts.delivered + counts.erased == 3

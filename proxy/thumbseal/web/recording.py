@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from thumbseal import bodies, events
 from thumbseal.errors import BadRequest, TooLarge, UnsupportedBody
+from thumbseal.events import Message
 from thumbseal.log import Alias, Draft, Log, Verdict
 from thumbseal.web.address import Addresses
 from thumbseal.web.judging import Authority
@@ -52,7 +53,7 @@ class Recorder:
         aliases: Sequence[Alias] = (),
     ) -> list[Verdict]:
         """A verdict for each, once what is good, and within the limits, is on disk. ``aliases``
-        are noted with it.
+        are noted with it, a page's for what is stored of its messages alone.
 
         Raises:
             TooMany: all of it is over a limit.
@@ -61,7 +62,9 @@ class Recorder:
         site = authority.site
         admitted = self._limiter.admit(site, self._addresses.of(request), judged)
         drafts = [each for each in admitted if isinstance(each, Draft)]
-        stored = iter(await self.log.append(site.name, drafts, authority.received_at, aliases))
+        said = {each.entry.message for each in drafts if isinstance(each.entry, Message)}
+        names = [each for each in aliases if not each.page or each.item in said]
+        stored = iter(await self.log.append(site.name, drafts, authority.received_at, names))
         verdicts = [next(stored) if isinstance(each, Draft) else each for each in admitted]
         self._count(site.name, verdicts)
         return verdicts
