@@ -18,6 +18,7 @@ from thumbseal.replay.entrance import Entrance
 from thumbseal.replay.pages import HEADERS, render
 from thumbseal.replay.session import Viewer
 
+_FOLDED: Final = ("reason", "tag", "user", "role", "source", "until", "site")  # see the template
 _FILES: Final[dict[str, tuple[Format, str, str]]] = {
     "jsonl": ("jsonl", "conversations.jsonl", "application/jsonl"),
     "csv": ("csv", "rated-messages.csv", "text/csv"),
@@ -49,13 +50,14 @@ class ThreadsPage:
         found = await self._index.find(
             viewer.sites, wanted, self._now(), request.query_params.get("after", "")
         )
-        query = wanted.query()
+        query, fields = wanted.query(), structs.asdict(wanted)
         return render(
             request,
             "threads",
             viewer=viewer,
             sites=[(site, site) for site in viewer.sites],
-            wanted=structs.asdict(wanted),
+            wanted=fields,
+            others=any(fields[name] for name in _FOLDED),
             query=query,
             threads=found.threads,
             after=found.after,
