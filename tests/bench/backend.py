@@ -1,7 +1,7 @@
 """``python -m tests.bench.backend``: what Thumbseal costs a chatbot's backend.
 
-Importing, minting and verifying beside their targets, and a message recorded while the server is
-up, down, slow or refusing. Medians; nothing here passes or fails.
+Importing, minting and verifying beside their targets, and a message recorded, and a whole request
+answered, while the server is up, down, slow or refusing. Medians; nothing here passes or fails.
 """
 
 import logging
@@ -17,15 +17,22 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
+import httpx2
 import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import thumbseal
 from tests.doubles.serving import serve, wait_for_disconnect
 from tests.proxy import make_settings, running
+from thumbseal.backend import answers, asgi
 from thumbseal.keys import Keys, new_key
 
 TIMES: Final = 5_000
+REQUESTS: Final = 500
 STARTS: Final = 9
 SAID: Final = {"role": "user", "content": "How do I reset my password?"}
 
@@ -47,8 +54,41 @@ def main() -> None:
             spans = _spans(lambda tracked=tracked: tracked.track_message(SAID))  # type: ignore[misc]
             if keyed:
                 client.flush(60)
+            more = _request_ms(client)
+            if keyed:
+                client.flush(60)
         worst = quantiles(spans, n=100)[-1] * 1e3
         _say(f"track, {name}", median(spans) * 1e3, "ms", "≤ 1", f"p99 {worst:.2f} ms")
+        _say(f"request, {name}", more, "ms", "≤ 1", "more than without Thumbseal")
+
+
+def _request_ms(client: thumbseal.Client) -> float:
+    """What the middleware, an answer that is recorded and its message add to a request, by turns
+    with the same application without them."""
+    thread = client.site.open_thread()
+    headers = {"x-thumbseal-message": client.site.mint_message(thread).token}
+
+    async def chat(request: Request) -> Response:
+        question = thumbseal.current_message()
+        if question is None:
+            return Response(SAID["content"])
+        answer = client.thread_of(question).track_message(SAID, reply_to=question)
+        return Response(SAID["content"], headers=answers.headers_of(answer))
+
+    plain = Starlette(routes=[Route("/", chat)])
+    with (
+        serve(plain) as without,
+        serve(asgi.ThumbsealMiddleware(plain, client.site)) as around,
+        httpx2.Client(trust_env=False, headers=headers) as http,
+    ):
+        pairs = [(_span(http, without), _span(http, around)) for _ in range(REQUESTS)]
+    return (median(b for _, b in pairs) - median(a for a, _ in pairs)) * 1e3
+
+
+def _span(http: httpx2.Client, url: str) -> float:
+    began = time.perf_counter()
+    http.get(url)
+    return time.perf_counter() - began
 
 
 def _import_ms() -> float:

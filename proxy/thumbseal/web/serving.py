@@ -160,7 +160,7 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _hear_signals(server: _Server) -> None:
-    """From the beginning: uvicorn hears them once it serves, and one that came before would be
-    lost. It raises them anew when it has stopped; by then the only thing left is to clean up."""
+    """From the beginning: uvicorn hears them once it serves, and one before that would be lost. It
+    raises them anew when it has stopped; by then the only thing left is to clean up."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
