@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -98,9 +98,16 @@ def serving_raw(folder: Path, *, files: int | None = None, **server: object) -> 
         + f'\n[sites.support]\nkeys = ["file:site.key"]\norigins = ["{ORIGIN}"]\n',
         "utf-8",
     )
-    command = [sys.executable, "-m", "thumbseal", "serve", "--config", str(config)]
-    if files is not None:  # the limit stands in the shell's hand, between fork and exec
-        command = ["/bin/sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
+    # The limit stands in the shell's hand, between fork and exec.
+    shell = ["/bin/sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"] if files else []
+    with running_raw(config, shell) as raw:
+        yield raw
+
+
+@contextmanager
+def running_raw(config: Path, launcher: Sequence[str] = ()) -> Iterator[Raw]:
+    """A server with the settings of a file, started by a launcher."""
+    command = [*launcher, sys.executable, "-m", "thumbseal", "serve", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             raw = Raw(process)

@@ -5,8 +5,6 @@ started once more. Times are printed, and judged nowhere but where they would be
 """
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from tests.bench.history import write_history
 from tests.doubles.serving import serve
 from tests.machine.control_group import ControlGroup, control_group
 from tests.machine.cost import MIB, peak
-from tests.raw import Raw
+from tests.raw import Raw, running_raw
 from tests.reliability.conftest import Report
 from thumbseal.keys import new_key
 
@@ -77,18 +75,12 @@ class Receiver:
 @contextmanager
 def serving_within(folder: Path, group: ControlGroup) -> Iterator[tuple[Raw, float]]:
     """A server in the group, and the seconds until it was ready."""
-    serve_it = [sys.executable, "-m", "thumbseal", "serve", "--config", f"{folder}/thumbseal.toml"]
-    inside = ["/bin/sh", "-c", f'echo $$ > {group.join} && exec "$@"', "sh", *serve_it]
+    inside = ["/bin/sh", "-c", f'echo $$ > {group.join} && exec "$@"', "sh"]
     began = time.monotonic()
-    with subprocess.Popen(inside, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            raw = Raw(process)
-            answer = httpx2.get(f"http://127.0.0.1:{raw.port}/readyz", trust_env=False)
-            assert answer.text == "ready"
-            yield raw, time.monotonic() - began
-            raw.stop()
-        finally:
-            process.kill()
+    with running_raw(folder / "thumbseal.toml", inside) as raw:
+        answer = httpx2.get(f"http://127.0.0.1:{raw.port}/readyz", trust_env=False)
+        assert answer.text == "ready"
+        yield raw, time.monotonic() - began
 
 
 def test_a_million_events_wait_in_256_mib(tmp_path: Path, report: Report) -> None:
