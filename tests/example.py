@@ -136,7 +136,8 @@ def started(
 
 
 def _commands(folder: Path) -> dict[str, str]:
-    front = next(each for each in (folder / "server.py", folder / "index.html") if each.exists())
+    fronts = (folder / name for name in ("server.py", "server.js", "index.html"))
+    front = next(each for each in fronts if each.exists())
     found = COMMANDS.search(front.read_text("utf-8"))
     assert found, f"The top of {front} does not say how to run it."
     return found.groupdict()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.browser import chromium
 from tests.browser.hosting import until
@@ -47,18 +47,18 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def trusting(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def trusting(
+    browser: Browser, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     """A browser that trusts the authority, by the store of its user, and finds the chat here."""
     home = tmp_path_factory.mktemp("home")
     authority.trust(home)
     flags = [*chromium.FLAGS, f"--host-resolver-rules=MAP {HOST} 127.0.0.1"]
-    executable = chromium.executable()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=flags, env={**os.environ, "HOME": str(home)}
-        )
-        yield browser
-        browser.close()
+    launched = browser.browser_type.launch(
+        executable_path=chromium.executable(), args=flags, env={**os.environ, "HOME": str(home)}
+    )
+    yield launched
+    launched.close()
 
 
 @pytest.fixture(params=sorted(SERVERS))
