@@ -185,7 +185,7 @@ def test_a_vote_and_the_models_call_hang_on_one_exchange(
         opened = context.new_page()
         opened.goto(url)
         opened.get_by_role("button", name="Good answer").click()
-        expect(opened.get_by_role("status")).to_have_text("Thanks")
+        expect(opened.get_by_role("status")).to_have_text("Thanks", timeout=PATIENCE * 1000)
         opened.evaluate("thumbseal.flush()")
         exchange = voted_exchange(proxy, opened)
         calls = kept.calls()
