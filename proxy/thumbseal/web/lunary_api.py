@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from thumbseal import bodies
-from thumbseal.errors import StorageFull, TooLarge
+from thumbseal.errors import NotFound, StorageFull, TooLarge
 from thumbseal.events import BadEvent, Json, Opinion
 from thumbseal.keys import Kind
 from thumbseal.log import Verdict
@@ -69,7 +69,7 @@ _INGEST: Final = Operation(
 _FEEDBACK: Final = Operation(
     "readRunFeedback",
     (Answer("The feedback; empty where there is none.", body=Opinion),),
-    OF_CALLERS,
+    (*OF_CALLERS, NotFound),  # an id with a line break in it is no path
     bearers=("thread", "backend"),
     parameters=(Parameter("run", "path", "The runId of a message."),),
 )
