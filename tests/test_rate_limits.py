@@ -1,5 +1,7 @@
 """Limits in time: a flood is refused with the time to wait, and who has no part in it is not."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from tests.inside import minted_pass, rows
 from tests.lines import captured
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said, voted
 from thumbseal.settings import Limits
+from thumbseal.web.limits import Counts
 
 DAY: Final = 24 * 3600
 LOOSE: Final = dict.fromkeys(Limits.__struct_fields__, "off")
@@ -193,3 +196,21 @@ def test_the_window_passes(tmp_path: Path) -> None:
 def over(answer: httpx2.Response) -> httpx2.Response | None:
     """The answer, if it is a refusal."""
     return answer if answer.status_code == 429 else None
+
+
+def test_counting_takes_no_thread_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says something is counted without a thread, and forgotten when others come after the
+    window, however long the other windows are."""
+    now = [1_790_000_000.0]
+    counts = Counts()
+    counts.timer.join()  # the library's own, which begins with it
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread began"))
+    assert counts.incr("site", 3_600) == 1
+    for number in range(500):
+        now[0] += 1
+        assert counts.incr(f"actor {number}", 60) == 1
+        assert counts.incr(f"actor {number}", 60, 2) == 3
+        assert counts.incr("site", 3_600) == number + 2
+    assert set(counts.storage) == {"site", *(f"actor {number}" for number in range(440, 500))}
+    assert counts.storage.keys() == counts.expirations.keys()

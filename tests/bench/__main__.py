@@ -8,12 +8,12 @@ which the floor and the product take turns, both served alike on one core, the l
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.bench.comparison import Comparison, Side, busy, compare, middle, p99_ms
 from tests.bench.generator import Expected
@@ -143,27 +143,44 @@ def main() -> None:
         done.append(_printed(bench.against_empty()))
     results = [each.figures for each in done]
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    RESULTS.write_text(json.dumps({"at": at, "machine": machine, "results": results}, indent=1))
-    print(f"\nThe figures of every round are in {RESULTS.relative_to(ROOT)}.")
+    if options.against:
+        _print_changes(results, json.loads(options.against.read_text("utf-8"))["results"])
+    kept = {"at": at, "machine": machine, "results": results}
+    options.json.write_text(json.dumps(kept, indent=1), "utf-8")
+    print(f"\nThe figures of every round are in {options.json}.")
+
+
+def _print_changes(new: Sequence[Mapping[str, Any]], old: Sequence[Mapping[str, Any]]) -> None:
+    """What became of each row's ratios since an older run."""
+    before = {row["name"]: row for row in old}
+    for row in new:
+        if (then := before.get(row["name"])) is not None:
+            pairs = ((name, then[name], row[name]) for name in ("ratio", "cpu_ratio"))
+            told = (f"{name} {_ratio(a)} before, now {_ratio(b)}" for name, a, b in pairs)
+            print(f"{row['name']:10} {', '.join(told)}")
 
 
 HEAD: Final = (
-    f"{'':10} {'floor/s':>9} {'value/s':>9} {'ratio':>6} {'by CPU':>7} {'target':>7} {'p99 ms':>7}"
-    f" {'servers busy':>14}"
+    f"{'':10} {'floor/s':>9} {'value/s':>9} {'ratio':>6} {'by CPU':>7} {'target':>7} {'met':>4}"
+    f" {'p99 ms':>7} {'servers busy':>14}"
 )
 
 
 def _printed(comparison: Comparison) -> Comparison:
     target = "-" if comparison.target is None else f"≥ {comparison.target:.2f}"
     shares = [_percent(busy(side)) for side in (comparison.floor, comparison.value)]
-    by_cpu = "?" if comparison.cpu_ratio is None else f"{comparison.cpu_ratio:.2f}"
+    met = {None: "-", True: "yes", False: "no"}[comparison.met]
     print(
         f"{comparison.name:10} {middle(comparison.floor):9,.0f} {middle(comparison.value):9,.0f}"
-        f" {comparison.ratio:6.2f} {by_cpu:>7} {target:>7} {p99_ms(comparison.value):7.1f}"
-        f" {' and '.join(shares):>14}   {comparison.what}",
+        f" {comparison.ratio:6.2f} {_ratio(comparison.cpu_ratio):>7} {target:>7} {met:>4}"
+        f" {p99_ms(comparison.value):7.1f} {' and '.join(shares):>14}   {comparison.what}",
         flush=True,
     )
     return comparison
+
+
+def _ratio(ratio: float | None) -> str:
+    return "?" if ratio is None else f"{ratio:.2f}"
 
 
 def _percent(share: float | None) -> str:
@@ -179,6 +196,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="events stored before growth is measured"
     )
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where to keep the figures")
+    parser.add_argument("--against", type=Path, help="the figures of an older run, to compare")
     parser.add_argument("--data", type=Path, default=ROOT, help="a folder on the disk to measure")
     return parser.parse_args()
 

@@ -74,11 +74,17 @@ class Comparison:
         return median(ratios) if ratios else None
 
     @property
+    def met(self) -> bool | None:
+        """Whether the ratio is what it is to be; None where nothing is aimed at."""
+        return None if self.target is None else self.ratio >= self.target
+
+    @property
     def figures(self) -> dict[str, Any]:
         return {
             **asdict(self),
             "ratio": self.ratio,
             "cpu_ratio": self.cpu_ratio,
+            "met": self.met,
             "floor_rate": middle(self.floor),
             "value_rate": middle(self.value),
             "value_p99_ms": p99_ms(self.value),

@@ -6,18 +6,20 @@ import platform
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import IO, Final
 from urllib.parse import urlsplit
 
 PACKAGES: Final = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "itsdangerous")
 SYNCS: Final = 200
+POLL: Final = 0.05  # seconds between looks at what a server has said
 PAGE: Final = b"\0" * 4096
 
 
@@ -89,21 +91,27 @@ def serving(module: str, *arguments: str, cores: Cores) -> Iterator[Served]:
     """A Python module that serves in a process of its own, on the server's core."""
     pin(cores.server)
     command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    pin(cores.generator)
-    try:
-        yield Served(process, _port(process))
-    finally:
-        process.terminate()
-        process.communicate()
+    # A file takes a line for each request without end; a pipe that nobody reads would stop it.
+    # Opened to append: looking at it must not move where the server writes.
+    with tempfile.TemporaryFile("a+") as said:
+        process = subprocess.Popen(command, stderr=said, text=True)
+        pin(cores.generator)
+        try:
+            yield Served(process, _port(process, said))
+        finally:
+            process.terminate()
+            process.wait()
 
 
-def _port(process: subprocess.Popen[str]) -> int:
+def _port(process: subprocess.Popen[str], said: IO[str]) -> int:
     """The port from the line that says where it serves."""
-    assert process.stderr is not None
-    said: Sequence[str] = []
-    for line in process.stderr:
-        said = [*said, line]
-        if line.startswith("{") and json.loads(line).get("event") == "serving":
-            return int(urlsplit(json.loads(line)["url"]).netloc.rpartition(":")[2])
-    raise RuntimeError("The server did not start:\n" + "".join(said))
+    while process.poll() is None:
+        said.seek(0)
+        for line in said.readlines():
+            if line.startswith("{") and line.endswith("\n"):
+                told = json.loads(line)
+                if told.get("event") == "serving":
+                    return int(urlsplit(told["url"]).netloc.rpartition(":")[2])
+        time.sleep(POLL)
+    said.seek(0)
+    raise RuntimeError(f"The server did not start:\n{said.read()}")
