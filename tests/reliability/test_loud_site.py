@@ -64,7 +64,7 @@ class Receiver:
         self.app = Starlette(routes=[Route("/", self._take, methods=["POST"])])
 
     async def _take(self, request: Request) -> Response:
-        self.came[json.loads(await request.body())["data"]["id"]] = time.monotonic()
+        self.came[json.loads(await request.body())["data"]["event"]["id"]] = time.monotonic()
         return Response(status_code=204)
 
 
