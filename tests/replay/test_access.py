@@ -126,6 +126,7 @@ def test_behind_tls_the_cookie_needs_tls(tmp_path: Path) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example.com"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {},
     ],
 )
