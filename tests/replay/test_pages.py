@@ -125,7 +125,7 @@ def test_a_conversation_stands_as_it_happened(proxy: Proxy, visitor: Visitor) ->
     call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"a":1}'}}
     parts = [
         {"type": "text", "text": "Like this:"},
-        {"type": "image_url", "image_url": {"url": "https://example.com/private.png"}},
+        {"type": "image_url", "image_url": {"url": "https://u:p@example.com/private.png?key=1"}},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
         {"type": "file", "file": {"filename": "notes.txt", "file_data": "SECRET"}},
     ]
@@ -149,7 +149,7 @@ def test_a_conversation_stands_as_it_happened(proxy: Proxy, visitor: Visitor) ->
     told = Reading(html)
     assert told.within("content") == ["Like this:", "found it", STRANGE, "Better."]
     assert told.within("placeholder") == [
-        "image_url: https://example.com/private.png",
+        "image_url: https://example.com/…",
         "image_url: data:image/png;base64",
         "file: notes.txt",
     ]
@@ -164,7 +164,7 @@ def test_a_conversation_stands_as_it_happened(proxy: Proxy, visitor: Visitor) ->
     versions = [text for names, text in told.texts if "versions" in names and "content" in names]
     assert versions == [STRANGE, "Better."]
     assert "<b onclick" not in html
-    digits = blanks[3]["id"].replace("-", "")
+    digits = blanks[0]["id"].replace("-", "")  # what the page names to its backend
     assert f"00-{digits}-{digits[16:]}-01" in html
     assert f'id="m-{blanks[3]["id"]}"' in html
     assert 'href="../../../replay/threads?thumb=down"' in visitor.see(f"{page}?thumb=down")

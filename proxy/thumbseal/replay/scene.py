@@ -4,6 +4,7 @@ Pure: a thread's events, their fold and their receipts in, frozen values out. Ti
 1970. Nothing here knows of HTML, and nothing is shown but as text.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -15,6 +16,8 @@ from thumbseal.events import Custom, Event, Json, Message, Opinion, Source
 from thumbseal.ids import Role
 from thumbseal.log import Receipt
 
+MAX_NAME: Final = 120  # characters of a file's name
+_WORST: Final = ("dead", "held", "pending", "delivered")
 MAX_ARGUMENTS: Final = 4_000  # characters of a call's arguments; the export has all of them
 Receipts = Mapping[str, Mapping[int, Receipt]]  # by upstream, then by seq
 
@@ -43,31 +46,35 @@ class Step(Struct, frozen=True):
 
 class Vote(Struct, frozen=True):
     """What one person thinks of a message now, and how it came to be. ``person`` counts the people
-    of the thread from 1 on."""
+    of the thread from 1 on; ``seq``, ``at`` and ``source`` are those of the last word."""
 
     person: int
+    seq: int
     at: int
+    source: Source
     thumb: Literal["up", "down"] | None
     reasons: tuple[str, ...]
     comment: str
     score: float | None
     correction: str
     steps: tuple[Step, ...]
+    fates: tuple["Fate", ...]
 
 
 class Fate(Struct, frozen=True):
-    """Where a message or its votes are at one upstream."""
+    """Where a message or a vote is at one upstream."""
 
     upstream: str
-    what: Literal["message", "vote"]
     receipt: Receipt
 
 
 class Entry(Struct, frozen=True):
-    """A message. ``pause`` is the time since the entry before; ``exchange`` names the run that it
-    belongs to at upstreams; ``again`` is the message that it replaces."""
+    """A message, at its place in the log. ``pause`` is the time since the entry before;
+    ``exchange`` names the run that it belongs to at upstreams; ``again`` is the message that it
+    replaces."""
 
     id: str
+    seq: int
     exchange: str
     again: str | None
     role: Role
@@ -84,15 +91,23 @@ class Entry(Struct, frozen=True):
     fates: tuple[Fate, ...]
 
     @property
+    def states(self) -> list[str]:
+        """The states of the message and its votes at upstreams, each once."""
+        fates = [*self.fates, *(fate for vote in self.votes for fate in vote.fates)]
+        return list(dict.fromkeys(fate.receipt.state for fate in fates))
+
+    @property
     def traceparent(self) -> str:
-        """What joins traces of this message (W3C Trace Context); its span is made up."""
-        digits = self.id.replace("-", "")
+        """What joins the traces of this exchange, which is what a page names to its backend (W3C
+        Trace Context); its span is made up."""
+        digits = self.exchange.replace("-", "")
         return f"00-{digits}-{digits[16:]}-01"
 
 
 class Note(Struct, frozen=True):
     """Something the application wanted to see in the thread."""
 
+    seq: int
     name: str
     at: int
     pause: int
@@ -119,12 +134,12 @@ class Scene(Struct, frozen=True):
 
 def set_scene(events: Sequence[Event], told: Conversation, receipts: Receipts) -> Scene:
     """The scene of a thread's events, which are folded into ``told``."""
-    people, times = _people(told), [event.at for event in events]
+    cast, times = _Cast(events, told, receipts), [event.at for event in events]
     known = {turn.message.message for turn in told.turns}
     strays = (rating for (message, _), rating in told.ratings.items() if message not in known)
     return Scene(
-        tuple(_beats(told, people, _Fates(receipts))),
-        tuple(_vote(rating, people) for rating in strays),
+        tuple(_beats(told, cast)),
+        tuple(map(cast.vote, strays)),
         told.tags,
         {name: _text(value) for name, value in told.metadata.items()},
         min(times, default=0),
@@ -132,7 +147,7 @@ def set_scene(events: Sequence[Event], told: Conversation, receipts: Receipts) -
     )
 
 
-def _beats(told: Conversation, people: Mapping[str, int], fates: "_Fates") -> Iterable[Beat]:
+def _beats(told: Conversation, cast: "_Cast") -> Iterable[Beat]:
     """What happened, in the log's order; a version of a message stands beside the first one."""
     happened: list[Turn | Event] = [*told.turns, *told.customs]
     beats: list[list[Entry] | Note] = []
@@ -144,7 +159,7 @@ def _beats(told: Conversation, people: Mapping[str, int], fates: "_Fates") -> It
         if isinstance(each, Event):
             beats.append(_note(each, pause))
             continue
-        entry = _entry(each, told, people, fates, pause)
+        entry = _entry(each, told, cast, pause)
         group = groups.get(entry.again or "")
         if group is None:
             group = []
@@ -154,22 +169,11 @@ def _beats(told: Conversation, people: Mapping[str, int], fates: "_Fates") -> It
     return (Beat(note=b) if isinstance(b, Note) else Beat(tuple(b)) for b in beats)
 
 
-def _people(told: Conversation) -> dict[str, int]:
-    """A number for everybody who voted, in the order of their first votes."""
-    firsts: dict[str, int] = {}
-    for rating in told.ratings.values():
-        seq = min(mark.seq for mark in rating.marks)
-        firsts[rating.actor] = min(seq, firsts.get(rating.actor, seq))
-    return {actor: n for n, actor in enumerate(sorted(firsts, key=firsts.__getitem__), 1)}
-
-
-def _entry(
-    turn: Turn, told: Conversation, people: Mapping[str, int], fates: "_Fates", pause: int
-) -> Entry:
+def _entry(turn: Turn, told: Conversation, cast: "_Cast", pause: int) -> Entry:
     message = turn.message
-    ratings = told.ratings_of(message.message)
     return Entry(
         message.message,
+        turn.seq,
         told.places[message.message],
         message.retry_of,
         message.role,
@@ -182,15 +186,15 @@ def _entry(
         message.tool_call_id or "",
         message.tags or (),
         _text(message.metadata) if message.metadata else "",
-        tuple(_vote(rating, people) for rating in ratings),
-        (*fates.of("message", [turn.seq]), *fates.of("vote", _seqs(ratings))),
+        tuple(map(cast.vote, told.ratings_of(message.message))),
+        cast.fates([turn.seq]),
     )
 
 
 def _note(event: Event, pause: int) -> Note:
     assert isinstance(event.entry, Custom)  # noqa: S101  the fold keeps no others there
     metadata = _text(event.entry.metadata) if event.entry.metadata else ""
-    return Note(event.entry.name, event.at, pause, metadata)
+    return Note(event.seq, event.entry.name, event.at, pause, metadata)
 
 
 def _pieces(message: Message) -> Iterable[Piece]:
@@ -211,10 +215,14 @@ def _piece(part: Json) -> Piece:
 
 
 def _short(text: str) -> str:
-    """A name as it is, an address up to what may be huge or private."""
+    """A name as it is; of an address where it leads, since the rest may be huge, or a secret."""
     if text.startswith("data:"):
         return text.partition(",")[0]
-    return text if len(text) <= 120 else f"{text[:119]}…"
+    scheme, mark, rest = text.partition("://")
+    if mark:
+        host = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+        return f"{scheme}://{host}/…"
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
 
 
 def _call(call: Json) -> Call:
@@ -229,20 +237,6 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-
-
-def _vote(rating: Rating, people: Mapping[str, int]) -> Vote:
-    opinion = rating.opinion
-    return Vote(
-        people[rating.actor],
-        rating.marks[-1].at,
-        opinion.thumb or None,
-        opinion.reasons or (),
-        opinion.comment or "",
-        None if opinion.score is UNSET else opinion.score,
-        opinion.correction or "",
-        tuple(Step(mark.at, _say(mark)) for mark in rating.marks),
-    )
 
 
 def _say(mark: Mark) -> str:
@@ -261,23 +255,40 @@ def _say_field(name: str, opinion: Opinion) -> str:
     return f"{name}: {', '.join(value) if isinstance(value, tuple) else value}"
 
 
-def _seqs(ratings: Iterable[Rating]) -> list[int]:
-    return [mark.seq for rating in ratings for mark in rating.marks]
+class _Cast:
+    """Who took part in a thread, and what became of what they said."""
 
-
-class _Fates:
-    """What became of some events, upstream by upstream: the worst of it counts."""
-
-    _WORST: Final = ("dead", "held", "pending", "delivered")
-
-    def __init__(self, receipts: Receipts) -> None:
+    def __init__(self, events: Iterable[Event], told: Conversation, receipts: Receipts) -> None:
+        self._sources = {event.seq: event.source for event in events}
         self._receipts = receipts
+        firsts: dict[str, int] = {}
+        for rating in told.ratings.values():
+            seq = min(mark.seq for mark in rating.marks)
+            firsts[rating.actor] = min(seq, firsts.get(rating.actor, seq))
+        voters = sorted(firsts, key=firsts.__getitem__)
+        self._people = {actor: number for number, actor in enumerate(voters, 1)}
 
-    def of(self, what: Literal["message", "vote"], seqs: Sequence[int]) -> list[Fate]:
+    def vote(self, rating: Rating) -> Vote:
+        opinion, last = rating.opinion, rating.marks[-1]
+        return Vote(
+            self._people[rating.actor],
+            last.seq,
+            last.at,
+            self._sources[last.seq],
+            opinion.thumb or None,
+            opinion.reasons or (),
+            opinion.comment or "",
+            None if opinion.score is UNSET else opinion.score,
+            opinion.correction or "",
+            tuple(Step(mark.at, _say(mark)) for mark in rating.marks),
+            self.fates([mark.seq for mark in rating.marks]),
+        )
+
+    def fates(self, seqs: Sequence[int]) -> tuple[Fate, ...]:
+        """What became of some events, upstream by upstream: the worst of it, else the newest."""
         found = []
         for upstream, by_seq in self._receipts.items():
-            got = [by_seq[seq] for seq in seqs if seq in by_seq]
+            got = [(_WORST.index(by_seq[seq].state), -seq) for seq in seqs if seq in by_seq]
             if got:
-                worst = min(got, key=lambda receipt: self._WORST.index(receipt.state))
-                found.append(Fate(upstream, what, worst))
-        return found
+                found.append(Fate(upstream, by_seq[-min(got)[1]]))
+        return tuple(found)

@@ -19,9 +19,15 @@ const play = within('[data-do=play]');
 /** @type {HTMLElement} */
 const status = within('output');
 
+// In the log's order: clocks of browsers and backends differ.
 const steps = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-at]'))]
-  .map((element) => ({ element, at: Number(element.dataset.at) }))
-  .sort((one, other) => one.at - other.at);
+  .map((element) => ({
+    element,
+    at: Number(element.dataset.at),
+    seq: Number(element.dataset.seq),
+  }))
+  .sort((one, other) => one.seq - other.seq);
+steps.forEach((step, index) => (step.at = Math.max(step.at, index ? steps[index - 1].at : 0)));
 /** When each step is shown, in ms of playing. @type {number[]} */
 let times = [];
 let now = steps.length - 1; // the last step that is shown
@@ -50,20 +56,28 @@ function lay() {
 /**
  * Shows all up to a step.
  * @param {number} index
- * @param {boolean} [quiet] whether the address and the status stay as they are
  */
-function show(index, quiet) {
+function show(index) {
   now = Math.max(0, Math.min(index, steps.length - 1));
   steps.forEach(({ element }, each) => (element.hidden = each > now));
-  const { element, at } = steps[now];
   line.value = String(times[now]);
-  const clock = new Date(at).toISOString().slice(11, 19);
-  line.setAttribute('aria-valuetext', `step ${now + 1} of ${steps.length}, ${clock}`);
-  if (quiet) return;
-  status.textContent = `Step ${now + 1} of ${steps.length}, ${clock}`;
-  history.replaceState(null, '', `#t=${at - steps[0].at}`);
+  line.setAttribute('aria-valuetext', place());
+}
+
+/** Where it is, in words. */
+const place = () =>
+  `Step ${now + 1} of ${steps.length}, ${new Date(steps[now].at).toISOString().slice(11, 19)}`;
+
+/** Brings what was shown last into sight. */
+function reveal() {
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  element.scrollIntoView({ block: 'nearest', behavior: calm ? 'auto' : 'smooth' });
+  steps[now].element.scrollIntoView({ block: 'nearest', behavior: calm ? 'auto' : 'smooth' });
+}
+
+/** Says where it is, also in the address. Not while it plays: browsers allow few of these. */
+function settle() {
+  status.textContent = place();
+  history.replaceState(null, '', `#t=${steps[now].at - steps[0].at}`);
 }
 
 const playing = () => timer !== undefined;
@@ -74,26 +88,33 @@ function stop() {
   play.textContent = 'Play';
 }
 
+function rest() {
+  stop();
+  settle();
+}
+
 function proceed() {
-  if (now >= steps.length - 1) return stop();
+  if (now >= steps.length - 1) return rest();
   play.textContent = 'Pause';
   const wait = (times[now + 1] - times[now]) / Number(speed.value);
   timer = setTimeout(() => {
     show(now + 1);
+    reveal();
     proceed();
   }, wait);
 }
 
 function toggle() {
-  if (playing()) return stop();
+  if (playing()) return rest();
   if (now >= steps.length - 1) show(0);
   proceed();
 }
 
 /** @param {number} index */
 function go(index) {
-  stop();
   show(index);
+  reveal();
+  rest();
 }
 
 /** @param {number} by */
@@ -132,23 +153,31 @@ const KEYS = {
 if (steps.length > 1) {
   player.hidden = false;
   lay();
-  show(stepOf(location.hash), true);
+  show(stepOf(location.hash));
   play.addEventListener('click', toggle);
   within('[data-do=back]').addEventListener('click', () => go(now - 1));
   within('[data-do=step]').addEventListener('click', () => go(now + 1));
-  line.addEventListener('input', () =>
-    go(times.reduce((last, time, index) => (time <= Number(line.value) ? index : last), 0)),
-  );
+  line.addEventListener('input', () => {
+    stop();
+    show(times.reduce((last, time, index) => (time <= Number(line.value) ? index : last), 0));
+  });
+  line.addEventListener('change', () => go(now));
+  addEventListener('hashchange', () => {
+    if (!location.hash.startsWith('#t=')) return;
+    stop();
+    show(stepOf(location.hash));
+  });
   speed.addEventListener('change', again);
   real.addEventListener('change', () => {
     lay();
-    show(now, true);
+    show(now);
     again();
   });
   document.addEventListener('keydown', (event) => {
     const target = /** @type {Element} */ (event.target);
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (target.closest('input, select, textarea, button, a, summary, [tabindex="0"]')) return;
+    const busy = event.key === ' ' ? 'button, a, summary, ' : '';
+    if (target.closest(`${busy}input, select, textarea, [tabindex="0"]`)) return;
     const act = KEYS[event.key];
     if (act) {
       event.preventDefault();
