@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.replaying import DAY, enter, talk
 from tests.browser.test_accessibility import faults
 from tests.indexed import wait_for
-from tests.proxy import Clock, Proxy, make_settings, running
+from tests.proxy import START, Clock, Proxy, make_settings, running
 from tests.replay.visiting import code_of
 
 MOST = 6  # clicks
@@ -50,7 +50,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 
 def counted(page: Page) -> list[str]:
-    """The clicks that are made from now on."""
+    """The clicks that are made from now on; the page's time passes when the test says so."""
+    page.clock.install(time=START)
+    page.clock.pause_at(START + 1)
     clicks: list[str] = []
     page.expose_function("clicked", lambda target: clicks.append(target))
     page.add_init_script("addEventListener('pointerdown', ({target}) => clicked(target.outerHTML))")
@@ -60,6 +62,7 @@ def counted(page: Page) -> list[str]:
 def played(page: Page) -> None:
     """Wait until a conversation was played to its end."""
     expect(page.locator("article").nth(3)).to_be_hidden()
+    page.clock.run_for(60_000)
     expect(page.get_by_text("Step 5 of 5")).to_be_attached()
     expect(page.locator("article").nth(3)).to_be_visible()
 
@@ -68,7 +71,8 @@ def test_the_worst_answers_are_a_few_clicks_away(context: BrowserContext, proxy:
     page = context.new_page()
     clicks = counted(page)
     page.goto(f"{proxy.url}/replay")
-    page.keyboard.type(code_of(proxy))  # the field has the focus
+    expect(page.get_by_label("Login code")).to_be_focused()
+    page.keyboard.type(code_of(proxy))
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="The ten worst answers")).to_be_visible()
     worst = page.locator(".answers > li")
@@ -89,6 +93,7 @@ def test_keys_alone_lead_there(context: BrowserContext, proxy: Proxy) -> None:
     page = context.new_page()
     clicks = counted(page)
     page.goto(f"{proxy.url}/replay")
+    expect(page.get_by_label("Login code")).to_be_focused()
     page.keyboard.type(code_of(proxy))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="The ten worst answers")).to_be_visible()
