@@ -62,5 +62,7 @@ async def _follow(
 
 
 async def _wait(stored: asyncio.Event, seconds: float) -> None:
+    # Not `wait_for`, which until Python 3.12 loses a cancellation that comes with the event.
     with suppress(TimeoutError):
-        await asyncio.wait_for(stored.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stored.wait()

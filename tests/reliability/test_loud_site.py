@@ -28,7 +28,7 @@ from tests.reliability.test_overload import read_answer
 from thumbseal.keys import Keys, new_key
 from thumbseal.tokens import Tokens
 
-BLOCK: Final = float(os.environ.get("THUMBSEAL_LOUD", "2"))  # seconds, of each kind by turns
+BLOCK: Final = float(os.environ.get("THUMBSEAL_LOUD", "1"))  # seconds, of each kind by turns
 BLOCKS: Final = 3
 QUIET: Final = 5.0  # requests a second
 LOUD: Final = 100 * QUIET

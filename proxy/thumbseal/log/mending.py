@@ -58,7 +58,8 @@ class Mending:
         await self._stop()
         while not await self._salvage():
             try:
-                await asyncio.wait_for(self._closing.wait(), AGAIN)
+                async with asyncio.timeout(AGAIN):
+                    await self._closing.wait()
             except TimeoutError:
                 continue
             return
