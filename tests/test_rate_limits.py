@@ -14,8 +14,8 @@ from tests.engines.page import until
 from tests.inside import minted_pass, rows
 from tests.lines import captured
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said, voted
+from thumbseal.counts import Counts
 from thumbseal.settings import Limits
-from thumbseal.web.limits import Counts
 
 DAY: Final = 24 * 3600
 LOOSE: Final = dict.fromkeys(Limits.__struct_fields__, "off")

@@ -2,14 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 from playwright.sync_api import Page
 
 from tests.indexed import wait_for
-from tests.proxy import Proxy, said, voted
+from tests.proxy import Proxy
 from tests.replay.visiting import code_of
 from thumbseal.events import DAY_MS
 
@@ -27,28 +27,6 @@ def enter(page: Page, proxy: Proxy, path: str = "", url: str = "") -> None:
     page.wait_for_url(f"{base}/replay")
     if path:
         page.goto(f"{base}/replay/{path}")
-
-
-def talk(
-    proxy: Proxy,
-    *texts: str,
-    tags: Sequence[str] = (),
-    pause: float = 0,
-    **opinion: Any,
-) -> dict[str, Any]:
-    """A thread of questions and answers in turn, and what is thought of the last one. ``pause``
-    are seconds between two messages, which lie before now."""
-    thread = proxy.open()
-    blanks = thread["messages"][: len(texts)]
-    events: list[dict[str, Any]] = [{"type": "thread", "tags": list(tags)}] if tags else []
-    for number, (blank, text) in enumerate(zip(blanks, texts, strict=True)):
-        at = proxy.ms - int((len(texts) - number) * pause * 1000)
-        events.append(said(blank, ("user", "assistant")[number % 2], text, at=at))
-    if opinion:
-        events.append(voted(blanks[-1], **opinion))
-    results = proxy.record(thread["thread"]["token"], *events)
-    assert {each["status"] for each in results} == {"accepted"}, results
-    return thread
 
 
 class Line:

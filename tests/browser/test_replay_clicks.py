@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.replaying import DAY, enter, talk
+from tests.browser.replaying import DAY, enter
 from tests.browser.test_accessibility import faults
 from tests.indexed import wait_for
 from tests.proxy import START, Clock, Proxy, make_settings, running
-from tests.replay.visiting import code_of
+from tests.replay.visiting import code_of, talk
 
 MOST = 6  # clicks
 PATHS = ("?since=&tag=none", "/threads?text=answer", "/live", "/404")

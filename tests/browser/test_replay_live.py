@@ -8,9 +8,10 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.hosting import until
-from tests.browser.replaying import enter, line_to, talk
+from tests.browser.replaying import enter, line_to
 from tests.indexed import wait_for
 from tests.proxy import Proxy, make_settings, running
+from tests.replay.visiting import talk
 from thumbseal.replay.live import PER_SESSION
 
 SEQS = "(list) => [...list.children].flatMap((item) => item.dataset.seq ?? []).map(Number)"

@@ -36,7 +36,7 @@ def word_of(html: str) -> str:
 
 def test_nothing_is_shown_without_a_session(proxy: Proxy, visitor: Visitor) -> None:
     """Pages lead to the form, and back after it; what stands in a thread is not told."""
-    thread = talk(proxy, "Where is the exit?")["thread"]["id"]
+    thread = talk(proxy, "Where is the exit?", "An answer.")["thread"]["id"]
     for page in (*PAGES, f"/replay/threads/support/{thread}", "/replay/export.jsonl"):
         answer = visitor.http.get(page)
         assert answer.status_code == 303
@@ -168,7 +168,7 @@ def test_a_session_has_its_time(tmp_path: Path) -> None:
 
 def test_a_session_shows_its_sites_alone(proxy: Proxy) -> None:
     """Another site's threads are nowhere: not in the list, not by their address, not exported."""
-    thread = talk(proxy, "Where is the exit?")["thread"]["id"]
+    thread = talk(proxy, "Where is the exit?", "An answer.")["thread"]["id"]
     page = f"/replay/threads/support/{thread}"
     with Visitor(proxy) as whole, Visitor(proxy) as other:
         whole.log_in().await_page("/replay/threads", lambda html: "exit" in html)

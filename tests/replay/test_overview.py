@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.browser.replaying import DAY, talk
+from tests.browser.replaying import DAY
 from tests.indexed import wait_for
 from tests.proxy import Clock, Proxy, make_settings, running
-from tests.replay.visiting import Visitor
+from tests.replay.visiting import Visitor, talk
 from thumbseal.replay.tail import ROWS
 
 DOCUMENT = Path(__file__).parents[2] / "docs/replay.md"

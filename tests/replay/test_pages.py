@@ -36,9 +36,9 @@ def questions(html: str) -> list[str]:
 
 
 def test_the_list_shows_what_the_filter_asks_for(proxy: Proxy, visitor: Visitor) -> None:
-    talk(proxy, "One?", thumb="up")
-    talk(proxy, "Two?", thumb="down", reasons=["Wrong"], comment="Three is right.")
-    talk(proxy, STRANGE)
+    talk(proxy, "One?", "An answer.", thumb="up")
+    talk(proxy, "Two?", "An answer.", thumb="down", reasons=["Wrong"], comment="Three is right.")
+    talk(proxy, STRANGE, "An answer.")
     visitor.await_page("/replay/threads", lambda html: len(questions(html)) == 3)
     shown = {
         "": [STRANGE, "Two?", "One?"],
@@ -66,7 +66,7 @@ def test_an_empty_log_says_what_to_do(visitor: Visitor) -> None:
 def test_the_list_goes_on(proxy: Proxy, visitor: Visitor) -> None:
     """Page by page, each thread once."""
     for number in range(51):
-        talk(proxy, f"Question {number}")
+        talk(proxy, f"Question {number}", "An answer.")
     first = visitor.await_page("/replay/threads", lambda html: "Question 50" in html)
     following = re.search(r'rel="next" href="(threads\?[^"]+)"', first)
     assert following
@@ -76,7 +76,7 @@ def test_the_list_goes_on(proxy: Proxy, visitor: Visitor) -> None:
 
 
 def test_what_is_shown_can_be_taken_out(proxy: Proxy, visitor: Visitor) -> None:
-    talk(proxy, "One?", thumb="up")
+    talk(proxy, "One?", "An answer.", thumb="up")
     talk(proxy, "Two?", "No.", thumb="down", correction="Yes.")
     visitor.await_page("/replay/threads?thumb=down", lambda html: questions(html) == ["Two?"])
     (line,) = visitor.see("/replay/export.jsonl?thumb=down").splitlines()
@@ -177,7 +177,7 @@ def test_a_message_says_where_it_is_upstream(tmp_path: Path) -> None:
         upstream = Lunary(name="lunary", key=key, url=url, link=link)
         configured = make_settings(tmp_path, upstreams=[upstream])
         with running(configured) as proxy, Visitor(proxy) as visitor:
-            opened = talk(proxy, "Where?")
+            opened = talk(proxy, "Where?", "An answer.")
             page = f"/replay/threads/support/{opened['thread']['id']}"
             html = visitor.log_in().await_page(page, lambda html: html.count(">delivered<") == 2)
             assert f'href="https://app.example.com/{opened["messages"][0]["id"]}"' in html

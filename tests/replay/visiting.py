@@ -1,7 +1,7 @@
 """People who look at the replay pages of a running proxy."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -63,13 +63,23 @@ class Visitor:
         return html
 
 
-def talk(proxy: Proxy, question: str, answer: str = "An answer.", **opinion: Any) -> dict[str, Any]:
-    """A recorded thread with a question and an answer, on which this is somebody's opinion."""
-    opened = proxy.open()
-    asked, told = opened["messages"][:2]
-    events = [said(asked, "user", question), said(told, "assistant", answer)]
+def talk(
+    proxy: Proxy,
+    *texts: str,
+    tags: Sequence[str] = (),
+    pause: float = 0,
+    **opinion: Any,
+) -> dict[str, Any]:
+    """A thread of questions and answers in turn, and what is thought of the last one. ``pause``
+    are seconds between two messages, which lie before now."""
+    thread = proxy.open()
+    blanks = thread["messages"][: len(texts)]
+    events: list[dict[str, Any]] = [{"type": "thread", "tags": list(tags)}] if tags else []
+    for number, (blank, text) in enumerate(zip(blanks, texts, strict=True)):
+        at = proxy.ms - int((len(texts) - number) * pause * 1000)
+        events.append(said(blank, ("user", "assistant")[number % 2], text, at=at))
     if opinion:
-        events.append(voted(told, **opinion))
-    results = proxy.record(opened["thread"]["token"], *events)
-    assert [result["status"] for result in results] == ["accepted"] * len(events)
-    return opened
+        events.append(voted(blanks[-1], **opinion))
+    results = proxy.record(thread["thread"]["token"], *events)
+    assert {each["status"] for each in results} == {"accepted"}, results
+    return thread

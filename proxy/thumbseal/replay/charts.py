@@ -6,13 +6,13 @@ downwards in px. No colour and no style is in here.
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
 from thumbseal.events import DAY_MS
 from thumbseal.index import Bucket, Overview, Share
+from thumbseal.replay.pages import moment
 
 PLOT: Final = 132.0  # px for the highest up and the deepest down together
 ROOM: Final = 18.0  # px for the numbers above and below
@@ -163,16 +163,16 @@ def _is_first_peak(place: int, buckets: Sequence[Bucket], kind: str) -> bool:
 
 def _tick(place: int, buckets: Sequence[Bucket]) -> str:
     """The day under a column; the month only where it is not the one before."""
-    day = _day(buckets[place].start)
+    day = moment(buckets[place].start)
     if len(buckets) > FEW:
         every = math.ceil(len(buckets) / TICKS)
         return f"{day.day} {day:%b}" if place % every == every // 2 else ""
-    new = place == 0 or _day(buckets[place - 1].start).month != day.month
+    new = place == 0 or moment(buckets[place - 1].start).month != day.month
     return f"{day.day} {day:%b}" if new else f"{day.day}"
 
 
 def _name(start: int, step: int) -> str:
-    day = _day(start)
+    day = moment(start)
     named = f"{day.day} {day:%B} {day.year}"
     return f"{day:%A}, {named}" if step == DAY_MS else f"Week of {named}"
 
@@ -216,7 +216,3 @@ def _times(number: int) -> str:
 
 def _is(number: int) -> str:
     return "is" if number == 1 else "are"
-
-
-def _day(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

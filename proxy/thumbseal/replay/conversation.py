@@ -12,8 +12,9 @@ from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import NotFound
 from thumbseal.ids import ThreadId
 from thumbseal.index.filter import parse_filter
-from thumbseal.log import Log, Receipt, StoredThread
+from thumbseal.log import Receipt, StoredThread
 from thumbseal.replay.entrance import Entrance
+from thumbseal.replay.ground import Ground
 from thumbseal.replay.pages import render
 from thumbseal.replay.scene import Entry, set_scene
 from thumbseal.replay.session import Viewer
@@ -23,12 +24,11 @@ GONE: Final = "There is no such thread, or it was erased, or its time is over."
 
 
 class ConversationPage:
-    """The route of one conversation. ``upstreams`` are by "site/name"."""
+    """The route of one conversation."""
 
-    def __init__(self, entrance: Entrance, log: Log, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(self, entrance: Entrance, ground: Ground) -> None:
         self._entrance = entrance
-        self._log = log
-        self._upstreams = upstreams
+        self._ground = ground
 
     def routes(self) -> list[Route]:
         path = "/replay/threads/{site}/{thread}"
@@ -38,13 +38,12 @@ class ConversationPage:
         """``GET /replay/threads/SITE/THREAD``: the conversation; a query string is the filter of
         the list that it was found in."""
         site, thread = request.path_params["site"], ThreadId(request.path_params["thread"])
-        stored = await self._log.read(site, thread) if site in viewer.sites else None
+        stored = await self._ground.log.read(site, thread) if site in viewer.sites else None
         if stored is None:
             raise NotFound(GONE)
         told = fold(stored.events, Conversation(stored.thread, stored.user))
-        names = {
-            name: each for name, each in self._upstreams.items() if name.startswith(f"{site}/")
-        }
+        upstreams = self._ground.upstreams.items()
+        names = {name: each for name, each in upstreams if name.startswith(f"{site}/")}
         scene = set_scene(stored.events, told, await self._receipts(names, site, stored))
         return render(
             request,
@@ -63,7 +62,7 @@ class ConversationPage:
         self, names: Mapping[str, Upstream], site: str, stored: StoredThread
     ) -> dict[str, dict[int, Receipt]]:
         return {
-            upstream.name: await self._log.receipts(name, site, stored.thread)
+            upstream.name: await self._ground.log.receipts(name, site, stored.thread)
             for name, upstream in names.items()
         }
 

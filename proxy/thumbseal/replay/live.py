@@ -7,7 +7,6 @@ in the log that it names lets the page go on after a lost connection, or with an
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -18,10 +17,9 @@ from starlette.routing import Route
 
 from thumbseal.errors import BadRequest
 from thumbseal.events import MAX_INTEGER
-from thumbseal.index.asking import Index
 from thumbseal.index.filter import Filter, parse_filter
-from thumbseal.log import Log
 from thumbseal.replay.entrance import Entrance
+from thumbseal.replay.ground import Ground
 from thumbseal.replay.pages import HEADERS, render
 from thumbseal.replay.session import Viewer
 from thumbseal.replay.tail import Tail, read_newest, read_tail
@@ -35,13 +33,9 @@ IN_ALL: Final = 200
 class LivePage:
     """The routes of the live tail."""
 
-    def __init__(
-        self, entrance: Entrance, index: Index, log: Log, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, entrance: Entrance, ground: Ground) -> None:
         self._entrance = entrance
-        self._index = index
-        self._log = log
-        self._clock = clock
+        self._ground = ground
         self._waiting: Counter[str] = Counter()
 
     def routes(self) -> list[Route]:
@@ -54,7 +48,9 @@ class LivePage:
     async def show(self, request: Request, viewer: Viewer) -> Response:
         """``GET /replay/live``: the newest events of a filter's threads."""
         wanted = parse_filter(request.query_params.multi_items())
-        tail = await read_newest(self._log, self._index, viewer.sites, wanted, self._now(), NEWEST)
+        tail = await read_newest(
+            self._ground.log, self._ground.index, viewer.sites, wanted, self._ground.now, NEWEST
+        )
         newest = structs.replace(tail, rows=tail.rows[::-1])
         return render(request, "live", viewer=viewer, tail=newest, query=wanted.query())
 
@@ -79,24 +75,26 @@ class LivePage:
 
     async def _news(self, request: Request, viewer: Viewer, wanted: Filter, after: int) -> Tail:
         """What came after a place; nothing after some seconds, or once the client has gone."""
-        watcher = self._index.watch()
+        watcher = self._ground.index.watch()
         gone = asyncio.create_task(_disconnect(request))
         until = asyncio.get_running_loop().time() + HOLD
         try:
             while True:
                 watcher.clear()
                 tail = await read_tail(
-                    self._log, self._index, viewer.sites, wanted, self._now(), after
+                    self._ground.log,
+                    self._ground.index,
+                    viewer.sites,
+                    wanted,
+                    self._ground.now,
+                    after,
                 )
                 if tail.rows or tail.skipped or not await _wait(watcher, gone, until):
                     return tail
                 after = tail.cursor
         finally:
             gone.cancel()
-            self._index.unwatch(watcher)
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
+            self._ground.index.unwatch(watcher)
 
 
 async def _wait(watcher: asyncio.Event, gone: "asyncio.Task[None]", until: float) -> bool:

@@ -1,8 +1,7 @@
 """The overview: what the threads of a filter come to, and their worst answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 from msgspec import Struct, structs
 from starlette.requests import Request
@@ -10,11 +9,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from thumbseal.index import Answer
-from thumbseal.index.asking import Index
 from thumbseal.index.filter import Filter, parse_filter
 from thumbseal.replay.charts import reason_bars, tag_bars, thumbs_chart
 from thumbseal.replay.entrance import Entrance
-from thumbseal.replay.pages import render
+from thumbseal.replay.ground import Ground
+from thumbseal.replay.pages import place_of, render
 from thumbseal.replay.session import Viewer
 
 USUAL: Final = "7d"
@@ -45,10 +44,9 @@ class Span(Struct, frozen=True):
 class OverviewPage:
     """The route of the overview."""
 
-    def __init__(self, entrance: Entrance, index: Index, clock: Callable[[], float]) -> None:
+    def __init__(self, entrance: Entrance, ground: Ground) -> None:
         self._entrance = entrance
-        self._index = index
-        self._clock = clock
+        self._ground = ground
 
     def routes(self) -> list[Route]:
         return [Route("/replay", self._entrance.shown(self.show), methods=["GET"])]
@@ -56,7 +54,7 @@ class OverviewPage:
     async def show(self, request: Request, viewer: Viewer) -> Response:
         """``GET /replay``: the last seven days, unless the query says another time."""
         wanted = _wanted(request.query_params)
-        figures = await self._index.overview(viewer.sites, wanted, int(self._clock() * 1000))
+        figures = await self._ground.index.overview(viewer.sites, wanted, self._ground.now)
         return render(
             request,
             "overview",
@@ -72,7 +70,7 @@ class OverviewPage:
             reasons=reason_bars(figures.reasons),
             worst=[_shown(answer) for answer in figures.worst],
             commented=[_shown(answer) for answer in figures.commented[:COMMENTED]],
-            progress=await self._index.progress(),
+            progress=await self._ground.index.progress(),
         )
 
 
@@ -102,6 +100,5 @@ def _narrowed(wanted: Filter) -> list[tuple[str, str]]:
 
 
 def _shown(answer: Answer) -> Shown:
-    thread = "/".join(quote(part, safe="") for part in (answer.site, answer.thread))
-    link = f"replay/threads/{thread}#m-{quote(answer.message, safe='')}"
+    link = f"replay/{place_of(answer.site, answer.thread, answer.message)}"
     return Shown(answer, link, answer.comments[:COMMENTS], max(0, len(answer.comments) - COMMENTS))

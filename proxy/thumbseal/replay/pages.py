@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -24,11 +25,21 @@ HEADERS: Final = {
 def render(
     request: Request, name: str, status: int = 200, headers: Headers | None = None, **facts: Any
 ) -> Response:
-    """The page of a template. ``root`` leads from the page to the server's root, so that links
-    hold also where a proxy in front puts a path before it; ``headers`` are further ones."""
-    root = "../" * (request.url.path.count("/") - 1) or "./"
-    html = _TEMPLATES.get_template(f"{name}.html.jinja").render(root=root, **facts)
+    """The page of a template. ``root`` is what `root_of` says; ``headers`` are further ones."""
+    html = _TEMPLATES.get_template(f"{name}.html.jinja").render(root=root_of(request), **facts)
     return Response(html, status, {**HEADERS, **(headers or {})}, "text/html")
+
+
+def root_of(request: Request) -> str:
+    """What leads from a page to the server's root, so that links hold also where a proxy in front
+    puts a path before it."""
+    return "../" * (request.url.path.count("/") - 1) or "./"
+
+
+def place_of(site: str, thread: str, message: str = "") -> str:
+    """What leads on from ``/replay/`` to a conversation, or to a message in it."""
+    page = f"threads/{quote(site, safe='')}/{quote(thread, safe='')}"
+    return f"{page}#m-{quote(message, safe='')}" if message else page
 
 
 def moment(ms: int) -> datetime:
@@ -64,5 +75,5 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {
-    "clock": _clock, "day": _day, "minute": _minute, "iso": _iso, "many": _many,
+    "clock": _clock, "day": _day, "minute": _minute, "iso": _iso, "many": _many, "place": place_of,
 }  # fmt: skip

@@ -1,11 +1,9 @@
 """All pages of a server as one application, apart from what browsers of other origins may ask."""
 
-from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,18 +13,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from thumbseal.errors import LogError, RequestError
-from thumbseal.index.asking import Index
-from thumbseal.keys import Keys
-from thumbseal.log import Log
 from thumbseal.replay.conversation import ConversationPage
-from thumbseal.replay.entrance import Attempts, Entrance
+from thumbseal.replay.entrance import Entrance
+from thumbseal.replay.ground import Ground
 from thumbseal.replay.live import LivePage
 from thumbseal.replay.overview import OverviewPage
 from thumbseal.replay.pages import render
-from thumbseal.replay.session import Sessions
 from thumbseal.replay.threads import ThreadsPage
-from thumbseal.settings import Upstream
-from thumbseal.tokens import Tokens
 
 PATH = "/replay"
 
@@ -38,44 +31,19 @@ class Served(Protocol):
         """Where they are."""
 
 
-class Ground(Struct, frozen=True):
-    """What the pages stand on: where they read, whom they let in, and how they are reached.
-    ``origin`` is the server's own, where the settings name it; ``upstreams`` are by "site/name"."""
-
-    log: Log
-    index: Index
-    tokens: Mapping[str, Tokens]
-    keys: Mapping[str, Keys]
-    upstreams: Mapping[str, Upstream]
-    attempts: Attempts
-    clock: Callable[[], float]
-    address_of: Callable[[Request], str | None]
-    origin: str | None
-    session_seconds: int
-
-
 def make_replay(ground: Ground) -> ASGIApp:
     """The application of the pages under ``/replay``."""
-    sessions = Sessions(
-        ground.tokens,
-        ground.log,
-        ground.clock,
-        ground.session_seconds,
-        secure=(ground.origin or "").startswith("https:"),
-    )
-    entrance = Entrance(
-        sessions, ground.keys, ground.attempts, ground.clock, ground.address_of, ground.origin
-    )
+    entrance = Entrance(ground)
     pages: list[Served] = [
-        OverviewPage(entrance, ground.index, ground.clock),
-        ThreadsPage(entrance, ground.index, ground.log, ground.clock),
-        ConversationPage(entrance, ground.log, ground.upstreams),
-        LivePage(entrance, ground.index, ground.log, ground.clock),
+        entrance,
+        OverviewPage(entrance, ground),
+        ThreadsPage(entrance, ground),
+        ConversationPage(entrance, ground),
+        LivePage(entrance, ground),
     ]
     static = Path(str(files("thumbseal.replay") / "static"))
     return Starlette(
         routes=[
-            *entrance.routes(),
             *(route for page in pages for route in page.routes()),
             Mount("/replay/static", StaticFiles(directory=static)),
         ],

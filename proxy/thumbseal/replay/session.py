@@ -6,7 +6,7 @@ by site. All passes of a cookie have one id, which logging out bars.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -16,8 +16,9 @@ from starlette.responses import Response
 from thumbseal.errors import TokenError
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
-from thumbseal.log import Barrier, Log
-from thumbseal.tokens import PassClaims, Tokens, tag_of
+from thumbseal.log import Barrier
+from thumbseal.replay.ground import Ground
+from thumbseal.tokens import PassClaims, tag_of
 
 MAX_SITES: Final = 40  # passes of 88 characters, and browsers keep 4,096 bytes of a cookie
 _NAME: Final = "thumbseal-replay"
@@ -38,33 +39,21 @@ class Viewer(Struct, frozen=True):
 
 
 class Sessions:
-    """Opens, reads and ends sessions over the sites' tokens. ``secure`` is for pages that are
-    reached by https alone; ``life`` is in seconds."""
+    """Opens, reads and ends sessions over the sites' tokens."""
 
-    def __init__(
-        self,
-        tokens: Mapping[str, Tokens],
-        log: Log,
-        clock: Callable[[], float],
-        life: int,
-        *,
-        secure: bool,
-    ) -> None:
-        self._tokens = tokens
-        self._by_tag = {each.tag: each for each in tokens.values()}
-        self._log = log
-        self._clock = clock
-        self._life = life
-        self._secure = secure
-        self._cookie = f"__Secure-{_NAME}" if secure else _NAME
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._by_tag = {each.tag: each for each in ground.tokens.values()}
+        self._secure = (ground.origin or "").startswith("https:")
+        self._cookie = f"__Secure-{_NAME}" if self._secure else _NAME
 
     def open(self, sites: Iterable[str], response: Response) -> None:
         """Set a new session's cookie. It has no path of its own: a browser keeps it for the folder
         of the log-in, whatever path a proxy in front has put before that."""
-        now = int(self._clock())
-        claims = PassClaims(new_id(now * 1000), now, now + self._life)
-        passes = [self._tokens[site].mint_pass(Kind.REPLAY, claims) for site in sites]
-        self._set(response, _BETWEEN.join(passes), self._life)
+        now = int(self._ground.clock())
+        claims = PassClaims(new_id(now * 1000), now, now + self._ground.session_seconds)
+        passes = [self._ground.tokens[site].mint_pass(Kind.REPLAY, claims) for site in sites]
+        self._set(response, _BETWEEN.join(passes), self._ground.session_seconds)
 
     def read(self, request: Request) -> Viewer | None:
         """Who looks, if any of the cookie's passes is good."""
@@ -79,19 +68,19 @@ class Sessions:
         """A good pass's site and id."""
         try:
             tokens = self._by_tag.get(tag_of(token))
-            claims = tokens and tokens.read_pass(Kind.REPLAY, token, self._clock())
+            claims = tokens and tokens.read_pass(Kind.REPLAY, token, self._ground.clock())
         except TokenError:
             return None
         if not tokens or not claims:
             return None
-        if self._log.barriers.refuse(tokens.site, claims.issued, token=claims.id):
+        if self._ground.log.barriers.refuse(tokens.site, claims.issued, token=claims.id):
             return None
         return tokens.site, claims.id
 
     async def end(self, viewer: Viewer, response: Response) -> None:
         """Bar the session at each of its sites, and have the browser forget it."""
         for site in viewer.sites:
-            await self._log.bar(Barrier(site, "token", viewer.id, int(self._clock())))
+            await self._ground.log.bar(Barrier(site, "token", viewer.id, int(self._ground.clock())))
         self._set(response, "", 0)
 
     def _set(self, response: Response, value: str, life: int) -> None:

@@ -5,7 +5,6 @@ The cursor is a place in the log, so it outlives the connection, the server and 
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Protocol
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -26,6 +25,7 @@ from thumbseal.index.asking import Index
 from thumbseal.index.describing import said, text_of
 from thumbseal.index.filter import Filter
 from thumbseal.log import StoredThread
+from thumbseal.replay.pages import place_of
 
 ROWS: Final = 200  # in one answer; the cursor then stands at the last of them
 BEHIND: Final = 5_000  # events to catch up with: more is no tail, and the list shows them better
@@ -131,18 +131,12 @@ def _row(thread: Summary, event: Event, spoken: Mapping[str, Message]) -> Row:
         event.at,
         thread.site,
         event.source,
-        _href(thread, event),
+        place_of(thread.site, thread.thread, getattr(entry, "message", "")),
         _label(entry),
         _short(_words(entry, spoken)),
         thumb,
         _notes(entry),
     )
-
-
-def _href(thread: Summary, event: Event) -> str:
-    page = f"threads/{quote(thread.site, safe='')}/{quote(thread.thread, safe='')}"
-    message = getattr(event.entry, "message", None)
-    return f"{page}#m-{quote(message, safe='')}" if message else page
 
 
 def _label(entry: AnyEntry) -> str:

@@ -1,6 +1,5 @@
 """The list of threads: a filter that lives in the URL, and what it shows taken out as a file."""
 
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import structs
@@ -11,10 +10,9 @@ from starlette.routing import Route
 from thumbseal.errors import NotFound
 from thumbseal.export import Format
 from thumbseal.export.streaming import stream
-from thumbseal.index.asking import Index
 from thumbseal.index.filter import parse_filter
-from thumbseal.log import Log
 from thumbseal.replay.entrance import Entrance
+from thumbseal.replay.ground import Ground
 from thumbseal.replay.pages import HEADERS, render
 from thumbseal.replay.session import Viewer
 
@@ -29,13 +27,9 @@ _FILES: Final[dict[str, tuple[Format, str, str]]] = {
 class ThreadsPage:
     """The routes of the list."""
 
-    def __init__(
-        self, entrance: Entrance, index: Index, log: Log, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, entrance: Entrance, ground: Ground) -> None:
         self._entrance = entrance
-        self._index = index
-        self._log = log
-        self._clock = clock
+        self._ground = ground
 
     def routes(self) -> list[Route]:
         shown = self._entrance.shown
@@ -47,8 +41,8 @@ class ThreadsPage:
     async def show(self, request: Request, viewer: Viewer) -> Response:
         """``GET /replay/threads``: the threads of a filter, a page of them."""
         wanted = parse_filter(request.query_params.multi_items())
-        found = await self._index.find(
-            viewer.sites, wanted, self._now(), request.query_params.get("after", "")
+        found = await self._ground.index.find(
+            viewer.sites, wanted, self._ground.now, request.query_params.get("after", "")
         )
         query, fields = wanted.query(), structs.asdict(wanted)
         return render(
@@ -62,7 +56,7 @@ class ThreadsPage:
             threads=found.threads,
             after=found.after,
             beyond=f"{query}&after={found.after}" if query else f"after={found.after}",
-            progress=await self._index.progress(),
+            progress=await self._ground.index.progress(),
         )
 
     async def export(self, request: Request, viewer: Viewer) -> Response:
@@ -73,16 +67,13 @@ class ThreadsPage:
             raise NotFound("There is no such export.")
         format_, name, media = _FILES[kind]
         chunks = stream(
-            self._log,
-            self._index,
+            self._ground.log,
+            self._ground.index,
             viewer.sites,
             parse_filter(request.query_params.multi_items()),
             format_,
-            self._now(),
+            self._ground.now,
             include_browser=request.query_params.get("browser") == "yes",
         )
         more = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(chunks, 200, HEADERS | more, media)
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)

@@ -35,8 +35,9 @@ from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.index.asking import Index
 from thumbseal.log import Log
 from thumbseal.log.sqlite import SqliteLog
-from thumbseal.replay.entrance import Attempts
-from thumbseal.replay.routes import PATH, Ground, make_replay
+from thumbseal.replay.attempts import Attempts
+from thumbseal.replay.ground import Ground
+from thumbseal.replay.routes import PATH, make_replay
 from thumbseal.upstreams import Upstream
 from thumbseal.upstreams.calls import DEADLINE
 from thumbseal.upstreams.guard import ANYWHERE

@@ -6,17 +6,17 @@ is not limited: its token is a secret of the site's own.
 
 import math
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, Literal
 
 from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from msgspec import structs
 
 from thumbseal import settings
+from thumbseal.counts import Counts
 from thumbseal.errors import TooMany
 from thumbseal.events import Feedback
 from thumbseal.log import Draft, Verdict
@@ -25,28 +25,6 @@ from thumbseal.web.sites import ServedSite
 Kind = Literal["messages", "feedback", "openings", "reads"]
 OFF: Final = "off"
 OVER_LIMIT: Final = Verdict("rejected", "rate_limited", retry=True)
-
-
-class Counts(MemoryStorage):
-    """The library's counts, forgotten as new ones come. The library itself starts a thread for
-    that, up to a hundred times a second, which looks at all of them while the event loop waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # By length of the window: in each the first that came is the first to end.
-        self._ends: defaultdict[float, deque[tuple[float, str]]] = defaultdict(deque)
-
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Add to a count, which begins anew ``expiry`` seconds after its first addition."""
-        if not self.get(key):
-            now = time.time()
-            self.expirations[key] = now + expiry
-            ends = self._ends[expiry]
-            ends.append((now + expiry, key))
-            while ends[0][0] <= now:
-                self.get(ends.popleft()[1])  # which drops it if it has ended
-        self.storage[key] += amount
-        return self.storage[key]
 
 
 class Limiter:
