@@ -84,11 +84,8 @@ def read_live(site: ServedSite, token: str, barriers: Barriers, now: float) -> T
     Raises:
         Unauthorized: the token is not good now, or what it names was closed.
     """
-    try:
-        claims = site.tokens.read_thread(token, now)
-    except TokenError:
-        raise Unauthorized from None
-    check_barriers(site, claims, barriers)
+    claims = _genuine(site, token)
+    _check_live(site, claims, barriers, now)
     return claims
 
 
@@ -98,19 +95,11 @@ def speak(site: ServedSite, token: str, barriers: Barriers, now: float) -> Enter
     Raises:
         Unauthorized: the token is not good now, or what it stands on was revoked.
     """
-    if is_gone(site, token, barriers):
-        return Entered(site.tokens.read_expired_thread(token), None, gone=True)
-    claims = read_live(site, token, barriers, now)
+    claims = _genuine(site, token)
+    if barriers.closed(site.name, claims.thread):
+        return Entered(claims, None, gone=True)
+    _check_live(site, claims, barriers, now)
     return Entered(claims, renewal(claims, now))
-
-
-def is_gone(site: ServedSite, token: str, barriers: Barriers) -> bool:
-    """Whether a token, live or not, is one of a thread that was erased or closed."""
-    try:
-        claims = site.tokens.read_expired_thread(token)
-    except TokenError:
-        return False
-    return barriers.closed(site.name, claims.thread)
 
 
 def enter(site: ServedSite, entrance: Entrance, barriers: Barriers, now: float) -> Entered:
@@ -121,12 +110,16 @@ def enter(site: ServedSite, entrance: Entrance, barriers: Barriers, now: float) 
     """
     named = Opening(entrance.site, id=entrance.id)
     ways = [structs.replace(named, from_=entrance.from_), named]
-    gone = entrance.thread is not None and is_gone(site, entrance.thread, barriers)
-    if entrance.thread and not gone:
-        with suppress(Unauthorized):
-            claims = read_live(site, entrance.thread, barriers, now)
-            return Entered(claims, renewal(claims, now))
-        ways.insert(0, Opening(entrance.site, thread=entrance.thread))
+    gone = False
+    if entrance.thread:
+        try:
+            entered = speak(site, entrance.thread, barriers, now)
+        except Unauthorized:
+            ways.insert(0, Opening(entrance.site, thread=entrance.thread))
+        else:
+            if not entered.gone:
+                return entered
+            gone = True
     for way in ways:
         with suppress(Unauthorized):
             claims = open_thread(site, way, barriers, now, backend=False)
@@ -176,16 +169,27 @@ def bound(
     }
 
 
+def _genuine(site: ServedSite, token: str) -> ThreadClaims:
+    """The claims of a thread token of any age."""
+    try:
+        return site.tokens.read_expired_thread(token)
+    except TokenError:
+        raise Unauthorized from None
+
+
+def _check_live(site: ServedSite, claims: ThreadClaims, barriers: Barriers, now: float) -> None:
+    if not claims.live_at(now):
+        raise Unauthorized
+    check_barriers(site, claims, barriers)
+
+
 def _readable(
     site: ServedSite, token: str | None, barriers: Barriers, now: float
 ) -> ThreadClaims | None:
     """A token's claims while it may still be renewed."""
     if token is None:
         return None
-    try:
-        claims = site.tokens.read_expired_thread(token)
-    except TokenError:
-        raise Unauthorized from None
+    claims = _genuine(site, token)
     last = claims.first_issued + THREAD_RENEWABLE + LEEWAY
     if not claims.issued - LEEWAY <= now <= last:
         raise Unauthorized
