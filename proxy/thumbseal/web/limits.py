@@ -7,13 +7,11 @@ is not limited: its token is a secret of the site's own.
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-from limits import RateLimitItem, parse
-from limits.strategies import FixedWindowRateLimiter
-from msgspec import structs
+from limits import parse
 
 from thumbseal import settings
 from thumbseal.counts import Counts
@@ -23,6 +21,7 @@ from thumbseal.log import Draft, Verdict
 from thumbseal.web.sites import ServedSite
 
 Kind = Literal["messages", "feedback", "openings", "reads"]
+SCOPES: Final = ("actor", "thread", "address", "site")
 OFF: Final = "off"
 OVER_LIMIT: Final = Verdict("rejected", "rate_limited", retry=True)
 
@@ -31,7 +30,7 @@ class Limiter:
     """The counts of all sites. They outlive a change of the settings, and no restart."""
 
     def __init__(self) -> None:
-        self._windows = FixedWindowRateLimiter(Counts())
+        self._counts = Counts()
 
     def admit(
         self, site: ServedSite, address: str | None, judged: Sequence[Draft | Verdict]
@@ -71,32 +70,43 @@ class Limiter:
         self, site: ServedSite, kind: Kind, scopes: Mapping[str, str | None], wanted: int
     ) -> tuple[int, int]:
         """How many of those wanted have room in every window, and the seconds until more have."""
-        windows = list(_windows(site, kind, scopes))
-        stats = [self._windows.get_window_stats(rate, *names) for rate, names in windows]
-        room = min([wanted, *(each.remaining for each in stats)])
-        for rate, names in windows if room else ():
-            self._windows.hit(rate, *names, cost=room)
+        windows = [
+            (window, window.key + who)
+            for window in _windows(site.name, site.policy.limits, kind)
+            if (who := scopes.get(window.scope)) is not None
+        ]
+        left = [window.amount - self._counts.get(key) for window, key in windows]
+        room = max(0, min([wanted, *left]))
+        for window, key in windows if room else ():
+            self._counts.incr(key, window.seconds, room)
         if room == wanted:
             return room, 0
-        reset = max(each.reset_time for each in stats if each.remaining < wanted)
-        return room, max(1, math.ceil(reset - time.time()))
+        pairs = zip(windows, left, strict=True)
+        ends = [self._counts.get_expiry(key) for (_, key), more in pairs if more < wanted]
+        return room, max(1, math.ceil(max(ends) - time.time()))
 
 
-def _windows(
-    site: ServedSite, kind: Kind, scopes: Mapping[str, str | None]
-) -> Iterator[tuple[RateLimitItem, tuple[str, ...]]]:
-    rates = _rates(site.policy.limits)
-    for scope, value in scopes.items():
-        rate = rates.get(f"{kind}_per_{scope}")
-        if rate and value is not None:
-            yield rate, (site.name, kind, scope, value)
+class _Window(NamedTuple):
+    """At most ``amount`` in ``seconds`` from each of a ``scope``, counted under ``key`` and who."""
+
+    scope: str
+    amount: int
+    seconds: int
+    key: str
 
 
 @cache
-def _rates(limits: settings.Limits | Literal["off"]) -> dict[str, RateLimitItem]:
+def _windows(
+    site: str, limits: settings.Limits | Literal["off"], kind: Kind
+) -> tuple[_Window, ...]:
     if limits == OFF:
-        return {}
-    return {name: parse(rate) for name, rate in structs.asdict(limits).items() if rate != OFF}
+        return ()
+    asked = ((scope, getattr(limits, f"{kind}_per_{scope}", OFF)) for scope in SCOPES)
+    rates = {scope: parse(rate) for scope, rate in asked if rate != OFF}
+    return tuple(
+        _Window(scope, rate.amount, rate.get_expiry(), f"{rate.key_for(site, kind, scope)}/")
+        for scope, rate in rates.items()
+    )
 
 
 def _kind(draft: Draft) -> Kind:
