@@ -6,16 +6,18 @@ for: there is no way to know what somebody put there.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from os import urandom
 from typing import Any, Final
-from uuid import uuid4
 
 import structlog
 from msgspec import Struct
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER: Final = "X-Request-Id"
+NAME: Final = HEADER.lower().encode()
+TRACE: Final = b"traceparent"
 CODE: Final = "thumbseal.code"  # where a refusal leaves its code for the line
 PROBES: Final = frozenset({"/livez", "/readyz"})  # asked each second; a line only when they fail
 NO_ROUTE: Final = "none"
@@ -26,7 +28,6 @@ _TRACEPARENT: Final = re.compile(  # W3C Trace Context: version, trace id, paren
 _REQUEST_ID: Final = re.compile(
     r"[0-9a-f]{16,32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 )
-_logger: Final = structlog.get_logger()
 
 
 class Request(Struct, frozen=True):
@@ -45,11 +46,12 @@ class Access:
     def __init__(self, app: ASGIApp, observe: Callable[[Request], None]) -> None:
         self._app = app
         self._observe = observe
+        self._logger = structlog.get_logger().bind()  # once: it takes longer than a line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        name = request_id(Headers(scope=scope))
+        name = request_id(scope["headers"])
         with structlog.contextvars.bound_contextvars(request_id=name):
             await self._answer(name, scope, receive, send)
 
@@ -68,7 +70,7 @@ class Access:
             await self._app(scope, receive, named)
         except Exception:
             # Starlette has answered 500 and passes the error on; here it is told, once.
-            _logger.error(
+            self._logger.error(
                 "request_failed",
                 remedy="A fault of Thumbseal: please report it with this line.",
                 exc_info=True,
@@ -89,17 +91,19 @@ class Access:
             "status": request.status,
             "ms": round(request.seconds * 1000, 1),
         }
-        _logger.info("request", **told, **({"code": request.code} if request.code else {}))
+        self._logger.info("request", **told, **({"code": request.code} if request.code else {}))
 
 
-def request_id(headers: Headers) -> str:
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The caller's name for the request, where it is one that can hold nothing else: a trace id or
     hex digits. Else a new one."""
-    trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    if trace:
-        return trace[1]
-    given = headers.get(HEADER, "")
-    return given.lower() if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    given = ""
+    for name, value in headers:
+        if name == TRACE and (trace := _TRACEPARENT.fullmatch(value.decode("latin-1"))):
+            return trace[1]
+        if name == NAME:
+            given = value.decode("latin-1")
+    return given.lower() if _REQUEST_ID.fullmatch(given) else urandom(16).hex()
 
 
 def _named(scope: Scope) -> tuple[str, str]:
