@@ -10,7 +10,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -67,7 +68,8 @@ class Writer:
         self._limit = limit
         if limit is not None:
             connection.execute(f"PRAGMA max_page_count = {limit + MARGIN}")
-        self._jobs: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
+        self._gathered: list[Job[Any, Any]] = []
+        self._handed: queue.SimpleQueue[list[Job[Any, Any]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._waiting = 0
@@ -89,7 +91,10 @@ class Writer:
             raise LogOverloaded("More events arrive than the log can write.")
         future: asyncio.Future[R] = self._loop.create_future()
         self._waiting += weight
-        self._jobs.put(Job(work, item, weight, grows, future))
+        # Handed over together: to wake the thread for each would cost more than what it is to do.
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(Job(work, item, weight, grows, future))
         try:
             return await future
         finally:
@@ -98,11 +103,16 @@ class Writer:
     async def close(self) -> None:
         """Finish the jobs handed in so far."""
         self._closed = True
-        self._jobs.put(None)
+        self._hand_over()
+        self._handed.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _hand_over(self) -> None:
+        jobs, self._gathered = self._gathered, []
+        self._handed.put(jobs)
+
     def _run(self) -> None:
-        while group := self._next_group():
+        for group in self._groups():
             try:
                 answers = self._commit(group)
             except Exception as error:  # noqa: BLE001  a caller must not wait for a dead thread
@@ -110,18 +120,21 @@ class Writer:
             self._loop.call_soon_threadsafe(_resolve, answers)
         self._connection.close()
 
-    def _next_group(self) -> list[Job[Any, Any]]:
-        """Whatever waits now, at least one job; empty when the log is closed."""
-        job = self._jobs.get()
-        group, weight = [], 0
-        while job is not None:
-            group.append(job)
-            weight += job.weight
-            if weight >= MAX_GROUP or self._jobs.empty():
-                return group
-            job = self._jobs.get()
-        self._jobs.put(None)
-        return group
+    def _groups(self) -> Iterator[list[Job[Any, Any]]]:
+        """Whatever waits, again and again, until the log is closed."""
+        waiting: deque[Job[Any, Any]] = deque()
+        closing = False
+        while waiting or not closing:
+            while not closing and not (waiting and self._handed.empty()):
+                jobs = self._handed.get()
+                closing = jobs is None
+                waiting.extend(jobs or ())
+            group, weight = [], 0
+            while waiting and weight < MAX_GROUP:
+                group.append(job := waiting.popleft())
+                weight += job.weight
+            if group:
+                yield group
 
     def _commit(self, group: list[Job[Any, Any]]) -> list[tuple[Job[Any, Any], Any]]:
         if any(job.grows for job in group) and self._is_full():
