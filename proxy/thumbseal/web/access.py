@@ -7,7 +7,7 @@ for: there is no way to know what somebody put there.
 import re
 import time
 from collections.abc import Callable, Iterable
-from os import urandom
+from random import getrandbits
 from typing import Any, Final
 
 import structlog
@@ -103,7 +103,7 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
             return trace[1]
         if name == NAME:
             given = value.decode("latin-1")
-    return given.lower() if _REQUEST_ID.fullmatch(given) else urandom(16).hex()
+    return given.lower() if _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
 def _named(scope: Scope) -> tuple[str, str]:

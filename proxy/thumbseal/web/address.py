@@ -1,5 +1,6 @@
 """The address that a request comes from, as far as it can be known."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -45,6 +46,7 @@ def _forwarded(request: Request) -> list[str]:
     return request.headers.getlist("x-forwarded-for")
 
 
+@lru_cache(8192)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

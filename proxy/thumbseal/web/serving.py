@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -95,6 +96,10 @@ async def serve(
 
                 loop = asyncio.get_running_loop()
                 loop.add_signal_handler(hangup, lambda: group.create_task(reload()))
+            # What is here now stays: the collector need not look at it again, each time for longer
+            # than a request takes.
+            gc.collect()
+            gc.freeze()
             started()
             await server.serve(sockets=list(listening))
 
