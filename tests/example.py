@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Route, expect
 
 from tests.browser.hosting import until
@@ -111,18 +112,24 @@ def pressed(thumbs: Locator, name: str | None) -> None:
 
 @contextmanager
 def started(
-    name: str, home: Path, elsewhere: Elsewhere | None = None, **environment: str
+    name: str,
+    home: Path,
+    elsewhere: Elsewhere | None = None,
+    upstreams: Sequence[settings.Upstream] = (),
+    **environment: str,
 ) -> Iterator[Example]:
     """``examples/NAME`` by the commands at its top, but on ports of its own; ``elsewhere`` are the
     files that its pages may load from the web, ``environment`` what its reader has set before. The
-    proxy is this process's, with the settings that the first command has made."""
+    proxy is this process's, with the settings that the first command has made, and these
+    ``upstreams``."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     url, copy = f"http://127.0.0.1:{port}", home / name
     commands = _commands(FOLDER / name)
     shell = _Shell(home, environment)
     shell.run(commands["init"].replace(PORT, port))
-    with running(settings.read(home / commands["settings"]), time.time) as proxy:
+    configured = _delivering(settings.read(home / commands["settings"]), upstreams)
+    with running(configured, time.time) as proxy:
         changes = {PROXY: proxy.url, PORT: port}
         _copy(FOLDER / name, copy, changes)
         with shell.serving(_changed(commands["serve"], changes), copy, url):
@@ -133,6 +140,15 @@ def started(
                 error.add_note(f"Trouble in its pages: {example.trouble}")
                 raise
             assert example.trouble == []
+
+
+def _delivering(
+    configured: settings.Settings, upstreams: Sequence[settings.Upstream]
+) -> settings.Settings:
+    sites = {
+        name: replace(site, upstreams=list(upstreams)) for name, site in configured.sites.items()
+    }
+    return replace(configured, sites=sites)
 
 
 def _commands(folder: Path) -> dict[str, str]:

@@ -7,7 +7,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.backend.model import answer_to, model
 from tests.browser.hosting import until
+from tests.doubles.lunary import PROJECT, LunaryDouble
+from tests.doubles.serving import serve
 from tests.example import Example, press, pressed, started
+from thumbseal.settings import Lunary, Secret
 
 FIRST = "How do I reset my password?"
 SECOND = "And my <user> name?"
@@ -82,3 +85,40 @@ def test_django_with_json(tmp_path: Path, context: BrowserContext) -> None:
         heard(example, page, (FIRST, replied(FIRST)))
         page.evaluate("thumbseal.flush()")
         assert example.opinions() == {replied(FIRST): {"thumb": "up"}}
+
+
+def test_langchain_with_lunarys_callbacks(tmp_path: Path, context: BrowserContext) -> None:
+    """Answers stream from the chain to the page; at Lunary, the run of each question's chain hangs
+    on the exchange that the vote is on, and the model's run on the chain's."""
+    double = LunaryDouble(requests_per_minute=10**9)
+    with serve(double) as lunarys, model() as url:
+        upstream = Lunary("lunary", Secret(PROJECT.private_key), lunarys, requests_per_minute=10**6)
+        with started("langchain", tmp_path, upstreams=[upstream], OPENAI_BASE_URL=url) as example:
+            page = example.open(context)
+            thumbs = page.locator("thumb-seal")
+            ask(page, FIRST)
+            press(thumbs, "Good answer")
+            ask(page, SECOND)
+            expect(thumbs).to_have_count(2)
+            press(thumbs.last, "Bad answer")
+            answers = answer_to(FIRST), answer_to(SECOND)
+            expect(page.locator(".assistant p")).to_have_text(answers)
+            heard(example, page, (FIRST, answers[0]), (SECOND, answers[1]))
+            wanted = [(FIRST, "up", [answers[0]]), (SECOND, "down", [answers[1]])]
+            until(page, lambda: shown(double) == wanted, lambda: f"at Lunary: {shown(double)}")
+
+
+def shown(double: LunaryDouble) -> list[Any]:
+    """Each exchange's question and vote, and what the models of the chains under it have said."""
+    runs = double.database.runs()
+    chains = {run.id: run.parent_run_id for run in runs if run.type == "chain"}
+    said = [(chains.get(str(run.parent_run_id)), run.output) for run in runs if run.type == "llm"]
+    return [
+        (
+            *(message["content"] for message in exchange.input or ()),
+            (exchange.feedback or {}).get("thumb"),
+            [(output or {}).get("content") for under, output in said if under == exchange.id],
+        )
+        for thread in double.threads()
+        for exchange in double.exchanges(thread.id)
+    ]
