@@ -12,6 +12,7 @@ ActorId = NewType("ActorId", str)
 Role = Literal["user", "assistant", "tool", "system"]
 
 _RANDOM_BYTES: Final = 10
+_SPELLED_LENGTH: Final = 36
 _NAMESPACE: Final = uuid.UUID("3f0ff0c8-8f2c-4ad9-9f42-6ae0b3a1d6c5")
 
 
@@ -22,7 +23,24 @@ def new_id(now_ms: int | None = None) -> str:
     ratio samplers look at bits that UUIDv7 fixes.
     """
     ms = int(time.time() * 1000) if now_ms is None else now_ms
-    return str(uuid.UUID(bytes=(ms & (1 << 48) - 1).to_bytes(6) + urandom(_RANDOM_BYTES)))
+    return spell_id((ms & (1 << 48) - 1).to_bytes(6) + urandom(_RANDOM_BYTES))
+
+
+def spell_id(packed: bytes) -> str:
+    """The id of these 16 bytes, as a UUID is spelled. Without a `uuid.UUID`: a token has three."""
+    digits = packed.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def pack_id(id_: str) -> bytes:
+    """The 16 bytes of an id.
+
+    Raises:
+        ValueError: it is not spelled as one.
+    """
+    if len(id_) != _SPELLED_LENGTH:
+        raise ValueError("not an id")
+    return bytes.fromhex(id_.replace("-", ""))
 
 
 def named_thread(site: str, name: str, actor: str | None = None) -> ThreadId:
