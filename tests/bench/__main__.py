@@ -10,12 +10,14 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.comparison import Comparison, Side, busy, compare, middle, p99_ms
+from tests.bench.forwarding import RATE, UPSTREAM, drain, follow
 from tests.bench.generator import Expected
 from tests.bench.history import SITE, write_history
 from tests.bench.machine import Cores, Served, describe, serving
@@ -27,6 +29,8 @@ from thumbseal.tokens import Tokens
 ROOT: Final = Path(__file__).parents[2]
 RESULTS: Final = ROOT / "bench.json"
 BATCH: Final = 20
+DRAINED: Final = 50_000  # events that go out while their pace is measured
+PACED: Final = 10.0  # seconds of events at a steady pace
 ECHO: Final = Expected(b"200")
 
 _SETTINGS: Final = """\
@@ -37,12 +41,24 @@ log = "sqlite:log.db"
 [sites.{site}]
 keys = ["file:../site.key"]
 origins = ["{origin}"]
+retention_days = 3650
 
 [sites.{site}.limits]
 {limits}
 """
 # So high that nothing is refused, and counted all the same.
 _LIMITS: Final = "".join(f'{name} = "900000000/minute"\n' for name in Limits.__struct_fields__)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A row that is no comparison of two servers."""
+
+    name: str
+    told: str
+    target: str
+    met: bool
+    figures: dict[str, Any]
 
 
 class Bench:
@@ -86,6 +102,38 @@ class Bench:
             floor, value = (Side(served, write, _stored(1)) for served in (empty, full))
             return compare("growth", what, 0.9, floor, value, self._rounds)
 
+    def forwarding(self, ingest: float) -> Iterator[Figure]:
+        """What waits in the full log goes out; then how late an event comes. ``ingest`` is what one
+        process takes in, in requests a second."""
+        upstream = partial(self._product, "full")
+        drained = drain(lambda port: upstream(port), min(self._rows, DRAINED))
+        ratio = drained.rate / ingest
+        yield Figure(
+            "forwarding",
+            f"{drained.rate:,.0f}/s, {ratio:.2f} of what one process takes in one by one",
+            "≥ 1.00",
+            ratio >= 1,
+            asdict(drained),
+        )
+        yield Figure(
+            "pending",
+            f"ready after {drained.ready:.2f} s, at most {drained.memory / 1e6:.0f} MB of memory"
+            f" with {self._rows:,} events that wait",
+            "≤ 2 s, 150 MB",
+            drained.ready <= 2 and drained.memory <= 150e6,
+            asdict(drained),
+        )
+        write = self._writer(int(PACED * RATE), 1, 0)
+        lag = follow(lambda port: self._product("lag", port), write, _stored(1))
+        yield Figure(
+            "lag",
+            f"p99 {lag.p99 * 1000:.0f} ms, p50 {lag.median * 1000:.0f} ms at {RATE:,.0f} events/s"
+            f" (answers p99 {lag.answer_p99 * 1000:.0f} ms)",
+            "≤ 250 ms",
+            lag.p99 <= 0.25,
+            asdict(lag),
+        )
+
     def _against_echo(
         self,
         name: str,
@@ -113,12 +161,16 @@ class Bench:
             yield served
 
     @contextmanager
-    def _product(self, name: str) -> Iterator[Served]:
-        """The product over a log of this name, made if it is not there."""
+    def _product(self, name: str, upstream: int | None = None) -> Iterator[Served]:
+        """The product over a log of this name, made if it is not there; ``upstream`` is the port of
+        a Lunary."""
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         settings = folder / "thumbseal.toml"
-        settings.write_text(_SETTINGS.format(site=SITE, origin=ORIGIN, limits=_LIMITS), "utf-8")
+        text = _SETTINGS.format(site=SITE, origin=ORIGIN, limits=_LIMITS)
+        if upstream is not None:
+            text += UPSTREAM.format(site=SITE, port=upstream)
+        settings.write_text(text, "utf-8")
         arguments = ("serve", "--config", str(settings))
         with serving("thumbseal", *arguments, cores=self._cores) as served:
             yield served
@@ -141,11 +193,12 @@ def main() -> None:
         bench = Bench(folder, options, Cores.choose())
         done = [_printed(each) for each in bench.against_echo()]
         done.append(_printed(bench.against_empty()))
+        others = [_told(each) for each in bench.forwarding(middle(done[0].value))]
     results = [each.figures for each in done]
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if options.against:
         _print_changes(results, json.loads(options.against.read_text("utf-8"))["results"])
-    kept = {"at": at, "machine": machine, "results": results}
+    kept = {"at": at, "machine": machine, "results": results, "others": list(map(asdict, others))}
     options.json.write_text(json.dumps(kept, indent=1), "utf-8")
     print(f"\nThe figures of every round are in {options.json}.")
 
@@ -177,6 +230,12 @@ def _printed(comparison: Comparison) -> Comparison:
         flush=True,
     )
     return comparison
+
+
+def _told(figure: Figure) -> Figure:
+    met = "yes" if figure.met else "no"
+    print(f"{figure.name:10} {figure.told}   target {figure.target}, met: {met}", flush=True)
+    return figure
 
 
 def _ratio(ratio: float | None) -> str:

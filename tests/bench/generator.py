@@ -6,7 +6,7 @@ Requests are whole byte strings, made beforehand, so that the generator costs le
 import asyncio
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Final, cast
@@ -60,6 +60,31 @@ def generate(
         gc.enable()
 
 
+async def send_paced(
+    port: int,
+    requests: Sequence[bytes],
+    expected: Expected,
+    rate: float,
+    sending: Callable[[bytes], None],
+    connections: int = 64,
+) -> Sequence[float]:
+    """Send so many requests a second, each at its time unless the answer before it on the same
+    connection is late; ``sending`` gets each as it goes. The seconds until each answer."""
+    loop = asyncio.get_running_loop()
+    latencies, start, every = list[float](), loop.time(), connections / rate
+    pages = [
+        _Paced(iter(requests[number::connections]), latencies, expected, sending)
+        for number in range(connections)
+    ]
+    for number, page in enumerate(pages):
+        await loop.create_connection(lambda page=page: page, "127.0.0.1", port)  # type: ignore[misc]
+        page.begin(start + 1 + number / rate, every)
+    await asyncio.gather(*(page.done for page in pages))
+    for page in pages:
+        page.transport.close()
+    return latencies
+
+
 async def _generate(
     port: int, requests: Sequence[bytes], expected: Expected, connections: int
 ) -> Load:
@@ -104,13 +129,16 @@ class _Connection(asyncio.Protocol):
         if request is None:
             self.done.set_result(None)
         else:
-            self._began = time.perf_counter()
-            self.transport.write(request)
+            self.send(request)
+
+    def send(self, request: bytes) -> None:
+        self._began = time.perf_counter()
+        self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer = self._buffer + data
         end = buffer.find(END)
-        if end < 0 or len(buffer) < end + len(END) + _length(buffer[:end]):
+        if end < 0 or len(buffer) < end + len(END) + content_length(buffer[:end]):
             return
         self._latencies.append(time.perf_counter() - self._began)
         self._buffer = b""
@@ -126,6 +154,34 @@ class _Connection(asyncio.Protocol):
             self.done.set_exception(error or ConnectionResetError("the server hung up"))
 
 
-def _length(head: bytes) -> int:
+class _Paced(_Connection):
+    """A client that sends at its times, ``every`` so many seconds."""
+
+    def __init__(
+        self,
+        waiting: Iterator[bytes],
+        latencies: list[float],
+        expected: Expected,
+        sending: Callable[[bytes], None],
+    ) -> None:
+        super().__init__(waiting, latencies, expected)
+        self._sending = sending
+        self._at, self._every = 0.0, 0.0
+
+    def begin(self, at: float, every: float) -> None:
+        self._at, self._every = at, every
+        self.send_next()
+
+    def send_next(self) -> None:
+        asyncio.get_running_loop().call_at(self._at, super().send_next)
+        self._at += self._every
+
+    def send(self, request: bytes) -> None:
+        self._sending(request)
+        super().send(request)
+
+
+def content_length(head: bytes) -> int:
+    """The length that a message's header tells of its body."""
     start = head.lower().index(LENGTH) + len(LENGTH)
     return int(head[start:].split(b"\r\n", 1)[0])
