@@ -14,7 +14,7 @@ from thumbseal_widget.build import build
 # Bytes after Brotli 11: the script in English, the client for pages with buttons of their own, and
 # what another language adds. The client's aim is 2,048; its figure here may only shrink.
 WIDGET: Final = 6_144
-CLIENT: Final = 3_560
+CLIENT: Final = 3_520
 LANGUAGE: Final = 400
 
 

@@ -49,8 +49,8 @@ export function capture(tools, selector) {
   };
 
   /** @param {Talk} [next] */
-  const turnTo = (next = { id: stamp().id, turns: [] }) => {
-    talk = next;
+  const turnTo = (next) => {
+    talk = next ?? { id: stamp().id, turns: [] };
     named = undefined;
     thread = openThread({ id: talk.id });
   };

@@ -1,4 +1,4 @@
-/** @import { Detail, EventName } from "./types.js" */
+/** @import { Detail, EventName, MessageFields } from "./types.js" */
 
 /** @type {Set<(name: any, detail: any) => void>} */
 const listeners = new Set();
@@ -10,13 +10,14 @@ const listeners = new Set();
  */
 export function subscribe(listener) {
   listeners.add(listener);
-  return () => void listeners.delete(listener);
+  return () => listeners.delete(listener);
 }
 
 /**
- * One listener's error reaches neither us nor the others.
+ * One listener's error reaches neither us nor the others. Only modules here hear "tracked", with
+ * what the page records itself.
  * @param {EventName | "tracked"} name
- * @param {Detail} detail
+ * @param {Detail | MessageFields} detail
  */
 export function emit(name, detail) {
   for (const listener of listeners) {

@@ -20,7 +20,7 @@ export function createMessage(ref) {
     }),
     headers: () => (message.id ? headersOf(/** @type {Blank} */ (message)) : {}),
   };
-  return { message, bind: ({ id, token }) => bound(Object.assign(message, { id, token })) };
+  return { message, bind: (blank) => bound(Object.assign(message, blank)) };
 }
 
 /**

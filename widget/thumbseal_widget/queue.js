@@ -53,7 +53,7 @@ export function flush() {
 export function leave() {
   guard(() => {
     const batch = nextBatch(maxEvents);
-    return allowed && batch?.items[0] && !pauseLeft() && send(batch, true);
+    return allowed && batch?.items[0] && send(batch, true);
   });
 }
 
@@ -79,7 +79,7 @@ function pauseLeft() {
 /** @returns {Promise<void>} */
 async function drain() {
   const batch = !signal.aborted && nextBatch(maxEvents);
-  if (batch && !(pauseLeft() ? hold(batch.items, pauseLeft()) : await send(batch))) {
+  if (batch && !(await send(batch))) {
     await drain();
   }
 }
@@ -100,6 +100,10 @@ function hold(items, ms) {
  * @returns {Promise<boolean>} whether to wait before the next
  */
 async function send({ key, items, body }, keepalive) {
+  const left = pauseLeft();
+  if (left) {
+    return hold(items, left);
+  }
   const thread = liveThread(key);
   const { asks } = thread;
   const since = Date.now();

@@ -10,8 +10,11 @@ export let signal;
 export let allowed = true;
 /** Resolves when it may. */
 export let consented = Promise.resolve();
-/** A person who asks not to be tracked is not listened to, and leaves no trace in storage. */
-export let quiet = /** @type {boolean | undefined} */ (false);
+/**
+ * A person who asks not to be tracked is not listened to, and leaves no trace in storage.
+ * @type {boolean | undefined}
+ */
+export let quiet;
 
 let grant = () => {};
 

@@ -16,9 +16,9 @@ export function start(settings) {
   if (options.user || options.assistant || options.propagate) {
     /** @type {Tools[3]} */
     const tracked = {};
-    const unsubscribe = subscribe((name, { role, handle }) => {
+    const unsubscribe = subscribe((name, { role, message }) => {
       if (name == "tracked") {
-        tracked[role] = handle;
+        tracked[role] = message;
       }
     });
     signal.addEventListener("abort", unsubscribe);

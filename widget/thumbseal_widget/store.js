@@ -24,10 +24,7 @@ function disk() {
 /** @param {string} key */
 export function readRecord(key) {
   const name = nameOf(key);
-  return attempt(() => {
-    const text = memory[name] ?? disk()?.[name];
-    return text && JSON.parse(text);
-  });
+  return attempt(() => JSON.parse(memory[name] ?? disk()?.[name] ?? null));
 }
 
 /**
@@ -65,7 +62,7 @@ export function dropRecord(key) {
 export function listKeys(kind) {
   return Object.keys({ ...attempt(disk), ...memory })
     .filter((name) => name.startsWith(nameOf(kind)))
-    .map((name) => name.slice(nameOf("").length))
+    .map((name) => name.replace(nameOf(""), ""))
     .sort();
 }
 

@@ -13,10 +13,7 @@ let claim;
 export function openThread({ id, tags, metadata }) {
   const key = id ? NAMED + id : stamp().id;
   const made = liveThread(key);
-  return (made.thread ??= createThread(key, made, {
-    tags,
-    metadata: claim ? { ...metadata, ...claim } : metadata,
-  }));
+  return (made.thread ??= createThread(key, made, { tags, metadata }));
 }
 
 /** @param {Metadata} claimed metadata for the threads of now and later */
@@ -64,6 +61,9 @@ function createThread(key, made, details) {
       announce();
     }
   };
+  if (claim) {
+    made.describe(claim);
+  }
 
   /** @type {Thread} */
   const thread = {
@@ -90,11 +90,11 @@ function createThread(key, made, details) {
       return waiting.message;
     },
     trackMessage(given, captured) {
-      const fields = { content: null, ...Object(given) };
+      /** @type {any} */
+      const fields = { content: null, ...given };
       const message = (fields.message ??= thread.message());
-      const { role } = fields;
       if (!captured) {
-        emit("tracked", { role, handle: message });
+        emit("tracked", fields);
       }
       record("message", wired(fields));
       return message;

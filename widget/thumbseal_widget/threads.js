@@ -19,11 +19,11 @@ export const live = new Map();
  * @returns {LiveThread}
  */
 export function liveThread(key) {
-  // A page may have put names like these into `Object.prototype`.
-  const fresh = /** @type {any} */ ({ __proto__: null, blanks: [], unbound: new Map() });
-  const made = live.get(key) ?? fresh;
-  live.set(key, made);
-  return made;
+  if (!live.has(key)) {
+    // A page may have put names like these into `Object.prototype`.
+    live.set(key, /** @type {any} */ ({ __proto__: null, blanks: [], unbound: new Map() }));
+  }
+  return /** @type {LiveThread} */ (live.get(key));
 }
 
 /**

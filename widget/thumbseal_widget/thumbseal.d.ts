@@ -129,7 +129,6 @@ export interface Event {
   [field: string]: unknown;
 }
 
-/** "tracked", which only modules here hear, is not among them. */
 export type EventName = "change" | "saved" | "sent" | "error";
 
 /** What listeners get; `message` is the message's id. */
@@ -139,9 +138,6 @@ export interface Detail {
   event?: Event;
   code?: string;
   error?: unknown;
-  /** What the page recorded itself. */
-  role?: string;
-  handle?: MessageHandle;
 }
 
 export interface Thread {

@@ -134,16 +134,16 @@ export function hearVote({ key }) {
  * @param {VoteRecord} record
  */
 function write(id, record) {
-  const before = textOf(voteOn(id));
+  const before = textOf(id);
   writeRecord("v." + id, record);
-  if (before != textOf(record)) {
+  if (before != textOf(id)) {
     tell("change", id);
   }
 }
 
-/** @param {VoteRecord} [record] */
-function textOf(record) {
-  return JSON.stringify(record?.feedback ?? null);
+/** @param {string} id */
+function textOf(id) {
+  return JSON.stringify(feedbackOn(id));
 }
 
 /**
