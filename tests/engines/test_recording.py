@@ -141,19 +141,23 @@ def test_thread_that_nobody_uses(stage: Stage) -> None:
 
 
 def test_tags_and_metadata(stage: Stage) -> None:
-    """Tags and metadata of a thread and of a message are recorded; new tags replace the old."""
+    """Tags and metadata of a thread and of a message are recorded as they are; new tags replace the
+    old."""
     page = stage.open()
+    said = {"n": [1], "ref": "mail", "token": "none"}
     page.eval(
         """(() => {
           window.thread = thumbseal.openThread({tags: ["a"], metadata: {plan: "free"}});
-          thread.trackMessage({role: "user", content: "Hi", tags: ["first"], metadata: {n: [1]}});
-        })()"""
+          const metadata = args[0];
+          thread.trackMessage({role: "user", content: "Hi", tags: ["first"], metadata});
+        })()""",
+        said,
     )
     conversation = stage.records("Hi")
     assert conversation.tags == ("a",)
     assert dict(conversation.metadata) == {"plan": "free"}
     (turn,) = conversation.turns
-    assert (turn.message.tags, turn.message.metadata) == (("first",), {"n": [1]})
+    assert (turn.message.tags, turn.message.metadata) == (("first",), said)
     page.eval("void thread.tag(['b', 'c'])")
     until(lambda: stage.proxy.conversations()[0].tags == ("b", "c"), "the new tags are there")
 

@@ -37,7 +37,7 @@ export function messageId(token) {
  * @returns {any} a string, if the page gave what it should
  */
 export function tokenOf(message) {
-  return typeof message == "object" ? (message.token ?? message.ref) : message;
+  return typeof message == "object" ? (message?.token ?? message?.ref) : message;
 }
 
 /**

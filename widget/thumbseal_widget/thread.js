@@ -117,7 +117,7 @@ function wired(fields) {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
       name.replace(/[A-Z]/g, (letter) => "_" + letter.toLowerCase()),
-      value?.ref ? tokenOf(value) : value,
+      /^(message|re)/.test(name) ? tokenOf(value) : value,
     ]),
   );
 }
