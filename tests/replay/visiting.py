@@ -29,7 +29,8 @@ class Visitor:
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
-        self.http = httpx2.Client(base_url=proxy.url, trust_env=False)
+        # The live page's question is held for some seconds.
+        self.http = httpx2.Client(base_url=proxy.url, trust_env=False, timeout=60)
 
     def __enter__(self) -> "Visitor":
         return self
