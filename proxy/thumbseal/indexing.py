@@ -14,8 +14,13 @@ from thumbseal.index.keeping import Keeper
 from thumbseal.log import Log
 from thumbseal.log.opening import FAILURES
 
-STEP: Final = 500  # events at a time: about the tenth of a second
-REST: Final = 19  # times as long as a step took: 5 % of a processor
+STEP: Final = 2_000  # events at a time
+# The keeper's thread and the event loop take turns at the interpreter. It rests after each thread,
+# or requests would wait for as long as a step takes; and after a step, since a thread is read whole
+# each time: to wait while many events come is less work.
+BREATH: Final = 4.0  # times as long as a thread took
+REST: Final = 3.0  # times as long as a step took, breaths included: 5 % of a processor
+BEHIND: Final = 1.0  # times as long as a thread took, while there is a backlog
 EVERY: Final = 1.0  # seconds between looks for what a command has removed beside the server
 AGAIN: Final = 5.0  # seconds after a failure
 _logger: Final = structlog.get_logger()
@@ -48,17 +53,17 @@ async def _follow(
     try:
         await loop.run_in_executor(thread, keeper.open)
         begun.set()
+        behind = False
         while keeper.is_current:
             stored.clear()
             began = loop.time()
-            step = await loop.run_in_executor(thread, keeper.step, STEP)
+            rest = BEHIND if behind else BREATH
+            step = await loop.run_in_executor(thread, keeper.step, STEP, rest)
+            behind = step.more
             if step.changed:
                 index.move(step.progress)
-            took = loop.time() - began
-            # A thread is read whole each time, so that to wait while many events come is less work
-            # as well. A backlog gets half of the time: the rest is for whoever records.
-            await asyncio.sleep(took if step.more else min(took * REST, EVERY))
-            if not step.more:
+            if not behind:
+                await asyncio.sleep(min((loop.time() - began) * REST, EVERY))
                 await _wait(stored, EVERY)
     finally:
         thread.submit(keeper.close)

@@ -6,6 +6,7 @@ command may take steps beside the server.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -74,8 +75,9 @@ class Keeper:
         """Forget all, and take the next step from the log's beginning."""
         empty(self._index)
 
-    def step(self, limit: int) -> Step:
+    def step(self, limit: int, rest: float = 0.0) -> Step:
         """Index up to this many events; once there are no more, drop what the log has no more.
+        After each thread it rests for ``rest`` times as long as that took.
 
         Raises:
             sqlite3.Error, OSError: one of the files cannot be used.
@@ -87,7 +89,7 @@ class Keeper:
             return Step(still, False, False)
         with _transaction(self._log, "BEGIN"), _transaction(self._index, "BEGIN IMMEDIATE"):
             cursor, purging = self._index.execute("SELECT cursor, purging FROM state").fetchone()
-            upto, whole = self._add(cursor, limit)
+            upto, whole = self._add(cursor, limit, rest)
             gone = self._drop_gone() if whole and version != self._version else 0
             self._index.execute(
                 "UPDATE state SET cursor = ?, log = ?, purging = ?",
@@ -96,7 +98,8 @@ class Keeper:
             total = last_seq(self._log)
         if whole:
             self._version = version
-        merging = bool(purging or gone) and self._purge()
+        with _resting(rest):
+            merging = bool(purging or gone) and self._purge()
         return Step(Progress(upto, total), bool(gone) or upto > cursor, not whole or merging)
 
     def _is_of_another_log(self) -> bool:
@@ -109,14 +112,15 @@ class Keeper:
         total = last_seq(self._log)
         return None if purging or cursor < total else Progress(cursor, total)
 
-    def _add(self, cursor: int, limit: int) -> tuple[int, bool]:
+    def _add(self, cursor: int, limit: int, rest: float) -> tuple[int, bool]:
         """The new cursor, and whether nothing is left behind it."""
         rows = self._log.execute(
             "SELECT seq, thread_no FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (cursor, limit)
         ).fetchall()
         for thread_no, seq in {thread_no: seq for seq, thread_no in rows}.items():
             if not self._has(thread_no, seq):
-                write(self._index, self._described(thread_no))
+                with _resting(rest):
+                    write(self._index, self._described(thread_no))
         whole = len(rows) < limit
         return (last_seq(self._log) if whole else rows[-1][0]), whole
 
@@ -257,6 +261,14 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+@contextmanager
+def _resting(times: float) -> Iterator[None]:
+    """Do nothing afterwards for so many times as long as what was done took."""
+    began = time.perf_counter()
+    yield
+    time.sleep(times * (time.perf_counter() - began))
 
 
 @contextmanager
