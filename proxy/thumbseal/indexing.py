@@ -66,6 +66,7 @@ async def _follow(
                 await asyncio.sleep(min((loop.time() - began) * REST, EVERY))
                 await _wait(stored, EVERY)
     finally:
+        keeper.hurry()
         thread.submit(keeper.close)
 
 

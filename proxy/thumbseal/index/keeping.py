@@ -6,6 +6,7 @@ command may take steps beside the server.
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -48,6 +49,7 @@ class Keeper:
         self._inode = 0
         self._version = -1
         self._files = ExitStack()
+        self._hurried = threading.Event()
 
     def __enter__(self) -> Self:
         self.open()
@@ -65,6 +67,10 @@ class Keeper:
     def close(self) -> None:
         """Let go of the files, however far they were opened."""
         self._files.close()
+
+    def hurry(self) -> None:
+        """Rest no more, from any thread: somebody waits for the step under way to end."""
+        self._hurried.set()
 
     @property
     def is_current(self) -> bool:
@@ -98,9 +104,16 @@ class Keeper:
             total = last_seq(self._log)
         if whole:
             self._version = version
-        with _resting(rest):
+        with self._resting(rest):
             merging = bool(purging or gone) and self._purge()
         return Step(Progress(upto, total), bool(gone) or upto > cursor, not whole or merging)
+
+    @contextmanager
+    def _resting(self, times: float) -> Iterator[None]:
+        """Do nothing afterwards for so many times as long as what was done took."""
+        began = time.perf_counter()
+        yield
+        self._hurried.wait(times * (time.perf_counter() - began))
 
     def _is_of_another_log(self) -> bool:
         cursor, inode = self._index.execute("SELECT cursor, log FROM state").fetchone()
@@ -119,7 +132,7 @@ class Keeper:
         ).fetchall()
         for thread_no, seq in {thread_no: seq for seq, thread_no in rows}.items():
             if not self._has(thread_no, seq):
-                with _resting(rest):
+                with self._resting(rest):
                     write(self._index, self._described(thread_no))
         whole = len(rows) < limit
         return (last_seq(self._log) if whole else rows[-1][0]), whole
@@ -261,14 +274,6 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-@contextmanager
-def _resting(times: float) -> Iterator[None]:
-    """Do nothing afterwards for so many times as long as what was done took."""
-    began = time.perf_counter()
-    yield
-    time.sleep(times * (time.perf_counter() - began))
 
 
 @contextmanager
