@@ -17,9 +17,11 @@ from thumbseal.log.opening import FAILURES
 STEP: Final = 2_000  # events at a time
 # The keeper's thread and the event loop take turns at the interpreter. It rests after each thread,
 # or requests would wait for as long as a step takes; and after a step, since a thread is read whole
-# each time: to wait while many events come is less work.
-BREATH: Final = 4.0  # times as long as a thread took
-REST: Final = 3.0  # times as long as a step took, breaths included: 5 % of a processor
+# each time: to wait while many events come is less work. What has come while a step began is there
+# after the next one, within a second as long as a step finds no more than some eighty threads.
+BREATH: Final = 3.0  # times as long as a thread took
+REST: Final = 4.0  # times as long as a step took, breaths included: 5 % of a processor,
+LONGEST: Final = 0.3  # seconds, and no longer
 BEHIND: Final = 1.0  # times as long as a thread took, while there is a backlog
 EVERY: Final = 1.0  # seconds between looks for what a command has removed beside the server
 AGAIN: Final = 5.0  # seconds after a failure
@@ -63,7 +65,7 @@ async def _follow(
             if step.changed:
                 index.move(step.progress)
             if not behind:
-                await asyncio.sleep(min((loop.time() - began) * REST, EVERY))
+                await asyncio.sleep(min((loop.time() - began) * REST, LONGEST))
                 await _wait(stored, EVERY)
     finally:
         keeper.hurry()
