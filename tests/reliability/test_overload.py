@@ -6,8 +6,10 @@ R12, R18 and R19 of the reliability catalogue.
 import asyncio
 import json
 import os
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +63,16 @@ class Flood:
         writer.close()
 
 
+async def stall(path: Path, crowd: Flood) -> None:
+    """Keep the log from being written until something is refused: whether a disk is slower than a
+    processor is not to decide what is tried here."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        while not crowd.statuses[503]:  # noqa: ASYNC110  what is awaited is in the other process
+            await asyncio.sleep(0.01)
+        other.execute("ROLLBACK")
+
+
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, Any]:
     """Status and body of the next answer."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -104,6 +116,7 @@ async def flood(folder: Path, figures: dict[str, Any]) -> None:
         tokens = Tokens("support", Keys.derive([(folder / "site.key").read_text()]))
         crowd, watch = Flood(host, int(port)), Watch(http, url)
         watching = asyncio.create_task(watch.run())
+        stalling = asyncio.create_task(stall(server.log, crowd))
         began = time.monotonic()
         wave = write_requests(tokens, CONNECTIONS * ROUNDS, BATCH, 0)
         while wave:
@@ -112,6 +125,7 @@ async def flood(folder: Path, figures: dict[str, Any]) -> None:
             _, wave = await asyncio.gather(
                 crowd.run(wave), asyncio.to_thread(write_requests, tokens, count, BATCH, 0)
             )
+        await stalling
         lasted, began = time.monotonic() - began, time.monotonic()
         (after,) = write_requests(tokens, 1, 1, 0)
         headers = {"Origin": "https://chat.example.com"}
