@@ -301,7 +301,9 @@ async def _mended(filled: tuple[Path, Known], path: Path) -> None:
     assert len(salvage.quarantined(path)) == 2
 
 
-SPOILT: Final[list[Harm]] = [flip_header, flip_structure, blank_beginning, cut, empty]
+# A flipped bit may be one that means nothing, as in the header or on a page that is free.
+NOTICED: Final[list[Harm]] = [blank_beginning, cut, empty]
+SPOILT: Final[list[Harm]] = [flip_header, flip_structure, *NOTICED]
 
 
 def test_a_server_starts_with_a_damaged_log(tmp_path: Path, seed: int, report: Report) -> None:
@@ -311,7 +313,7 @@ def test_a_server_starts_with_a_damaged_log(tmp_path: Path, seed: int, report: R
     with serve(double) as upstream:
         figures = asyncio.run(_started(tmp_path, upstream, Random(seed)))
     report({"test": "damaged_starts", "seed": seed, **figures})
-    assert figures["put_aside"] == figures["told"] >= len(SPOILT) - 1
+    assert figures["put_aside"] == figures["told"] >= len(NOTICED)
 
 
 async def _started(folder: Path, upstream: str, random: Random) -> dict[str, int]:
