@@ -41,19 +41,26 @@ def exchanges(example: Example) -> list[dict[str, Any]]:
     return [{turn.message.role: turn.message.content for turn in each.turns} for each in told]
 
 
+def rated(example: Example, context: BrowserContext) -> tuple[Page, tuple[str, str]]:
+    """A page that has asked twice, rated the first answer up and the second down, and both answers,
+    which came from the model and are recorded."""
+    page = example.open(context)
+    thumbs = page.locator("thumb-seal")
+    ask(page, FIRST)
+    press(thumbs, "Good answer")
+    ask(page, SECOND)
+    expect(thumbs).to_have_count(2)
+    press(thumbs.last, "Bad answer")
+    answers = answer_to(FIRST), answer_to(SECOND)
+    expect(page.locator(".assistant p")).to_have_text(answers)
+    heard(example, page, (FIRST, answers[0]), (SECOND, answers[1]))
+    return page, answers
+
+
 def test_fastapi_with_openais_sdk(tmp_path: Path, context: BrowserContext) -> None:
     """Answers stream from the model to the page, are recorded by the backend, and take votes."""
     with model() as url, started("fastapi", tmp_path, OPENAI_BASE_URL=url) as example:
-        page = example.open(context)
-        thumbs = page.locator("thumb-seal")
-        ask(page, FIRST)
-        press(thumbs, "Good answer")
-        ask(page, SECOND)
-        expect(thumbs).to_have_count(2)
-        press(thumbs.last, "Bad answer")
-        answers = answer_to(FIRST), answer_to(SECOND)
-        expect(page.locator(".assistant p")).to_have_text(answers)
-        heard(example, page, (FIRST, answers[0]), (SECOND, answers[1]))
+        page, answers = rated(example, context)
         page.evaluate("thumbseal.flush()")
         assert example.opinions() == {answers[0]: {"thumb": "up"}, answers[1]: {"thumb": "down"}}
 
@@ -94,16 +101,7 @@ def test_langchain_with_lunarys_callbacks(tmp_path: Path, context: BrowserContex
     with serve(double) as lunarys, model() as url:
         upstream = Lunary("lunary", Secret(PROJECT.private_key), lunarys, requests_per_minute=10**6)
         with started("langchain", tmp_path, upstreams=[upstream], OPENAI_BASE_URL=url) as example:
-            page = example.open(context)
-            thumbs = page.locator("thumb-seal")
-            ask(page, FIRST)
-            press(thumbs, "Good answer")
-            ask(page, SECOND)
-            expect(thumbs).to_have_count(2)
-            press(thumbs.last, "Bad answer")
-            answers = answer_to(FIRST), answer_to(SECOND)
-            expect(page.locator(".assistant p")).to_have_text(answers)
-            heard(example, page, (FIRST, answers[0]), (SECOND, answers[1]))
+            page, answers = rated(example, context)
             wanted = [(FIRST, "up", [answers[0]]), (SECOND, "down", [answers[1]])]
             until(page, lambda: shown(double) == wanted, lambda: f"at Lunary: {shown(double)}")
 

@@ -108,8 +108,7 @@ class Bench:
     def forwarding(self, ingest: float) -> Iterator[Figure]:
         """What waits in the full log goes out; then how late an event comes. ``ingest`` is what one
         process takes in, in requests a second."""
-        upstream = partial(self._product, "full")
-        drained = drain(lambda port: upstream(port), min(self._rows, DRAINED))
+        drained = drain(partial(self._product, "full"), min(self._rows, DRAINED))
         ratio = drained.rate / ingest
         yield Figure(
             "forwarding",
@@ -127,7 +126,7 @@ class Bench:
             asdict(drained),
         )
         write = self._writer(int(PACED * RATE), 1, 0)
-        lag = follow(lambda port: self._product("lag", port), write, _stored(1))
+        lag = follow(partial(self._product, "lag"), write, _stored(1))
         yield Figure(
             "lag",
             f"p99 {lag.p99 * 1000:.0f} ms, p50 {lag.median * 1000:.0f} ms at {RATE:,.0f} events/s"
