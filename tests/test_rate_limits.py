@@ -1,7 +1,5 @@
 """Limits in time: a flood is refused with the time to wait, and who has no part in it is not."""
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from tests.engines.page import until
 from tests.inside import minted_pass, rows
 from tests.lines import captured
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said, voted
-from thumbseal.counts import Counts
+from thumbseal.counts import Counts, Window
 from thumbseal.settings import Limits
 
 DAY: Final = 24 * 3600
@@ -198,19 +196,32 @@ def over(answer: httpx2.Response) -> httpx2.Response | None:
     return answer if answer.status_code == 429 else None
 
 
-def test_counting_takes_no_thread_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever says something is counted without a thread, and forgotten when others come after the
-    window, however long the other windows are."""
-    now = [1_790_000_000.0]
-    counts = Counts()
-    counts.timer.join()  # the library's own, which begins with it
-    monkeypatch.setattr(time, "time", lambda: now[0])
-    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread began"))
-    assert counts.incr("site", 3_600) == 1
+def test_counting_forgets() -> None:
+    """Whoever says something is counted, and forgotten when others come after the window, however
+    long the other windows are."""
+    now = [0.0]
+    counts = Counts(lambda: now[0])
+    site = Window("site", 10_000, 3_600)
     for number in range(500):
         now[0] += 1
-        assert counts.incr(f"actor {number}", 60) == 1
-        assert counts.incr(f"actor {number}", 60, 2) == 3
-        assert counts.incr("site", 3_600) == number + 2
-    assert set(counts.storage) == {"site", *(f"actor {number}" for number in range(440, 500))}
-    assert counts.storage.keys() == counts.expirations.keys()
+        actor = Window(f"actor {number}", 3, 60)
+        assert counts.take([actor, site], 1) == (1, 0)
+        assert counts.take([actor, site], 2) == (2, 0)
+        assert counts.take([actor, site], 1) == (0, 60)
+    assert len(counts) == 1 + 60
+    now[0] += 3_600
+    assert counts.take([site], 9_999) == (9_999, 0)
+
+
+def test_what_has_room_in_each_window_is_taken() -> None:
+    """The wait is that of the windows which lack room for the rest, not of all."""
+    now = [0.0]
+    counts = Counts(lambda: now[0])
+    narrow, wide = Window("narrow", 3, 10), Window("wide", 8, 100)
+    assert counts.take([narrow, wide], 5) == (3, 10)
+    now[0] = 4.5
+    assert counts.take([wide], 4) == (4, 0)
+    assert counts.take([narrow, wide], 2) == (0, 96)
+    now[0] = 10
+    assert counts.take([narrow, wide], 1) == (1, 0)
+    assert counts.take([narrow], 2) == (2, 0)

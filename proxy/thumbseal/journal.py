@@ -4,9 +4,11 @@ A line never holds a token, a key or what people wrote. So an error that nobody 
 its kind and the places it came through, not by its text: that may quote what it stumbled over.
 """
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
@@ -19,14 +21,17 @@ Format = Literal["auto", "json", "console"]
 Line = MutableMapping[str, Any]
 DEEPEST: Final = 20  # frames told of an error
 FATHERS: Final = 5  # errors told that led to it
+REQUEST: Final[ContextVar[str]] = ContextVar("thumbseal_request")  # the id of what is answered
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
 def configure(form: Format, stream: TextIO = sys.stderr) -> None:
     """Write lines to ``stream``: JSON, or for a person where ``form`` or a terminal asks for it.
     Python's own loggers, those of libraries, write the same lines from warnings on."""
+    lines = Lines(stream)
     person = form == "console" or (form == "auto" and stream.isatty())
     shared: list[Callable[[Any, str, Line], Line]] = [
-        structlog.contextvars.merge_contextvars,
+        _name_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         tell_error,
@@ -35,7 +40,7 @@ def configure(form: Format, stream: TextIO = sys.stderr) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=lambda *_: lines,
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -45,6 +50,40 @@ def configure(form: Format, stream: TextIO = sys.stderr) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class Lines:
+    """A stream. What one turn of an event loop says is written at its end, all at once: a write
+    lets go of the interpreter, and may wait long to have it back."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._said: list[str] = []
+
+    def msg(self, line: str) -> None:
+        self._said.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # another thread, or no server
+            self._write()
+        else:
+            if len(self._said) == 1:
+                loop.call_soon(self._write)
+
+    debug = info = warning = error = critical = exception = msg
+
+    def _write(self) -> None:
+        said, self._said = self._said, []
+        if said:
+            self._stream.write("\n".join([*said, ""]))
+            self._stream.flush()
+
+
+def _name_request(logger: object, method: str, line: Line) -> Line:
+    name = REQUEST.get(None)
+    if name is not None:
+        line["request_id"] = name
+    return line
 
 
 def tell_error(logger: object, method: str, line: Line) -> Line:
@@ -92,4 +131,4 @@ def _without_arguments(logger: object, method: str, line: Line) -> Line:
 
 
 def _to_json(logger: object, method: str, line: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(line, enc_hook=str).decode()
+    return _ENCODER.encode(line).decode()

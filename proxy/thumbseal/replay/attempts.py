@@ -1,17 +1,12 @@
 """Attempts to log in, counted so that nobody guesses a code."""
 
-import time
-from math import ceil
 from typing import Final
 
-from limits import parse
-from limits.strategies import FixedWindowRateLimiter
-
 from thumbseal.codes import WINDOW
-from thumbseal.counts import Counts
+from thumbseal.counts import Counts, Window
 
-_PER_ADDRESS: Final = parse("10 per 10 minute")
-_IN_ALL: Final = parse("1000 per 10 minute")
+_IN_ALL: Final = Window("all", 1000, 600)
+_PER_ADDRESS: Final = Window("from ", 10, 600)
 
 
 class Attempts:
@@ -19,18 +14,15 @@ class Attempts:
     settings, and no restart."""
 
     def __init__(self) -> None:
-        self._windows = FixedWindowRateLimiter(Counts())
+        self._counts = Counts()
         self._used: dict[str, float] = {}
 
     def wait(self, address: str | None) -> int:
         """Count an attempt; the seconds to wait before the next one, 0 if it may be made."""
-        windows = [(_IN_ALL, "all"), (_PER_ADDRESS, f"from {address}")][: 2 if address else 1]
-        stats = [
-            self._windows.get_window_stats(rate, name)
-            for rate, name in windows
-            if not self._windows.hit(rate, name)
-        ]
-        return max((ceil(max(each.reset_time - time.time(), 1)) for each in stats), default=0)
+        windows = [_IN_ALL]
+        if address:
+            windows.append(_PER_ADDRESS._replace(key=_PER_ADDRESS.key + address))
+        return self._counts.take(windows, 1)[1]
 
     def use(self, code: str, now: float) -> bool:
         """Whether a code is used for the first time."""

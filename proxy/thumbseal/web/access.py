@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import structlog
 from msgspec import Struct
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thumbseal.journal import REQUEST
 
 HEADER: Final = "X-Request-Id"
 NAME: Final = HEADER.lower().encode()
@@ -51,19 +52,17 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        name = request_id(scope["headers"])
-        with structlog.contextvars.bound_contextvars(request_id=name):
-            await self._answer(name, scope, receive, send)
-
-    async def _answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        name = request_id(scope["headers"])
+        REQUEST.set(name)  # in a context of its own, as every request's task has one
+        told = NAME, name.encode()
         status: int | None = None
 
         async def named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = name
+                message["headers"] = [*message["headers"], told]
             await send(message)
 
         try:

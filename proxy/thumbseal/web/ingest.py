@@ -32,6 +32,7 @@ from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Verdict
 from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
+from thumbseal.web.headers import header
 from thumbseal.web.judging import Authority, barred, judge
 from thumbseal.web.operations import OF_BODIES, OF_CALLERS, Answer, Described, Operation
 from thumbseal.web.passes import check_pass
@@ -207,9 +208,9 @@ class Ingest:
 
     def _admit(self, request: Request, site: ServedSite, now: float) -> bool:
         """Whether the caller is the site's backend; a page must come from the right origin."""
-        authorization = request.headers.get("authorization")
+        authorization = header(request.scope, b"authorization")
         if authorization is None:
-            site.check_origin(request.headers.get("origin"))
+            site.check_origin(header(request.scope, b"origin"))
             return False
         check_pass(site, authorization, self._log, now)
         return True
@@ -251,7 +252,7 @@ class Ingest:
             claims = site.tokens.read_message(token, self._recorder.clock())
         except (TokenError, Unauthorized):
             return None
-        site.check_origin(request.headers.get("origin"))
+        site.check_origin(header(request.scope, b"origin"))
         return None if barred(site, claims, self._log.barriers) else (site.name, claims)
 
 

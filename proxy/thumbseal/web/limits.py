@@ -4,17 +4,15 @@ Messages and votes are counted apart, so that a flood of one leaves room for the
 is not limited: its token is a secret of the site's own.
 """
 
-import math
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from limits import parse
 
 from thumbseal import settings
-from thumbseal.counts import Counts
+from thumbseal.counts import Counts, Window
 from thumbseal.errors import TooMany
 from thumbseal.events import Feedback
 from thumbseal.log import Draft, Verdict
@@ -69,42 +67,27 @@ class Limiter:
     def _take(
         self, site: ServedSite, kind: Kind, scopes: Mapping[str, str | None], wanted: int
     ) -> tuple[int, int]:
-        """How many of those wanted have room in every window, and the seconds until more have."""
+        """See `Counts.take`: with those who speak, each by its scope."""
+        asked = _windows(site.name, site.policy.limits, kind)
         windows = [
-            (window, window.key + who)
-            for window in _windows(site.name, site.policy.limits, kind)
-            if (who := scopes.get(window.scope)) is not None
+            Window(window.key + who, window.amount, window.seconds)
+            for scope, window in asked
+            if (who := scopes.get(scope)) is not None
         ]
-        left = [window.amount - self._counts.get(key) for window, key in windows]
-        room = max(0, min([wanted, *left]))
-        for window, key in windows if room else ():
-            self._counts.incr(key, window.seconds, room)
-        if room == wanted:
-            return room, 0
-        pairs = zip(windows, left, strict=True)
-        ends = [self._counts.get_expiry(key) for (_, key), more in pairs if more < wanted]
-        return room, max(1, math.ceil(max(ends) - time.time()))
-
-
-class _Window(NamedTuple):
-    """At most ``amount`` in ``seconds`` from each of a ``scope``, counted under ``key`` and who."""
-
-    scope: str
-    amount: int
-    seconds: int
-    key: str
+        return self._counts.take(windows, wanted)
 
 
 @cache
 def _windows(
     site: str, limits: settings.Limits | Literal["off"], kind: Kind
-) -> tuple[_Window, ...]:
+) -> tuple[tuple[str, Window], ...]:
+    """By scope; each key lacks who it is that speaks."""
     if limits == OFF:
         return ()
     asked = ((scope, getattr(limits, f"{kind}_per_{scope}", OFF)) for scope in SCOPES)
     rates = {scope: parse(rate) for scope, rate in asked if rate != OFF}
     return tuple(
-        _Window(scope, rate.amount, rate.get_expiry(), f"{rate.key_for(site, kind, scope)}/")
+        (scope, Window(f"{rate.key_for(site, kind, scope)}/", rate.amount, rate.get_expiry()))
         for scope, rate in rates.items()
     )
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from thumbseal import bodies, events
 from thumbseal.errors import BadRequest, TooLarge, UnsupportedBody
 from thumbseal.events import Message
 from thumbseal.log import Alias, Draft, Log, Verdict
 from thumbseal.web.address import Addresses
+from thumbseal.web.headers import header
 from thumbseal.web.judging import Authority
 from thumbseal.web.limits import Kind, Limiter
 from thumbseal.web.sites import ServedSite, Sites
@@ -72,18 +73,22 @@ class Recorder:
 
 async def read_body(request: Request) -> bytes:
     """The body, read no further than its limit: a declared length may lie."""
-    if request.headers.get("content-encoding", "identity") != "identity":
+    scope = request.scope
+    if header(scope, b"content-encoding") not in (None, "identity"):
         raise UnsupportedBody("Send the body as it is, not compressed.")
-    backend = "authorization" in request.headers
+    backend = header(scope, b"authorization") is not None
     limit = bodies.MAX_BACKEND_BODY if backend else events.MAX_BODY
-    body, declared = bytearray(), int(request.headers.get("content-length", 0))
-    try:
-        if declared > limit:
+    if int(header(scope, b"content-length") or 0) > limit:
+        raise TooLarge(f"The body is over {limit} bytes.")
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":  # a page that closes; nobody reads the answer
+            raise BadRequest("The body ended early.")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+        if size > limit:
             raise TooLarge(f"The body is over {limit} bytes.")
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise TooLarge(f"The body is over {limit} bytes.")
-    except ClientDisconnect:  # a page that closes; nobody reads the answer
-        raise BadRequest("The body ended early.") from None
-    return bytes(body)
+    return b"".join(chunks)
