@@ -153,7 +153,6 @@ class Run(Entry, frozen=True, kw_only=True, tag="run"):
 
 SentEntry = Message | Feedback | ThreadChange | Custom  # what `POST /v1/events` takes
 AnyEntry = SentEntry | Run
-REFERENCES: Final = ("message", "reply_to", "retry_of")
 KINDS: Final = {
     Message: "message",
     Feedback: "feedback",
@@ -212,12 +211,18 @@ def is_ref(token: str) -> bool:
     return token.startswith("~")
 
 
-def refs_in(entry: AnyEntry) -> Iterator[str]:
-    """The references that an entry makes."""
-    for field in REFERENCES:
-        token = getattr(entry, field, None)
-        if token is not None and is_ref(token):
-            yield token
+def named_in(entry: AnyEntry) -> list[tuple[str, str]]:
+    """The messages that an entry names, by field, the one that it is about first."""
+    if isinstance(entry, Feedback):
+        return [("message", entry.message)]
+    if not isinstance(entry, Message):
+        return []
+    named = [("message", entry.message)]
+    if entry.reply_to is not None:
+        named.append(("reply_to", entry.reply_to))
+    if entry.retry_of is not None:
+        named.append(("retry_of", entry.retry_of))
+    return named
 
 
 def corrected(at: int, sent_at: int, received_at: int) -> int:

@@ -7,7 +7,10 @@ from typing import Final
 import structlog
 from starlette.requests import Request
 
+from thumbseal.web.headers import headers
+
 NETWORK: Final = 64  # bits: what one household or one rented server has of IPv6
+SEEN: Final = 8192  # addresses that are remembered
 _logger: Final = structlog.get_logger()
 
 
@@ -22,15 +25,17 @@ class Addresses:
     def of(self, request: Request) -> str | None:
         """The caller's IPv4 address or IPv6 /64 network. None where it would be that of a proxy,
         and so everybody's: a peer on the own network while no proxy is trusted."""
-        peer = _parsed(request.client.host if request.client else "")
-        told = [entry.strip() for entry in ",".join(_forwarded(request)).split(",") if entry]
+        client: tuple[str, int] | None = request.scope["client"]
+        peer = client[0] if client else ""
+        given = ",".join(headers(request.scope, b"x-forwarded-for"))
+        told = [entry.strip() for entry in given.split(",") if entry]
         if self._hops and told:
-            peer = _parsed(told[-min(self._hops, len(told))])
-        elif peer and not peer.is_global:
+            peer = told[-min(self._hops, len(told))]
+        elif _is_own(peer):
             if told:
                 self._warn()
             return None
-        return _network(peer) if peer else None
+        return _network(peer)
 
     def _warn(self) -> None:
         if not self._warned:
@@ -42,11 +47,21 @@ class Addresses:
         self._warned = True
 
 
-def _forwarded(request: Request) -> list[str]:
-    return request.headers.getlist("x-forwarded-for")
+@lru_cache(SEEN)
+def _is_own(text: str) -> bool:
+    """Whether it is no address that everybody may have."""
+    address = _parsed(text)
+    return address is not None and not address.is_global
 
 
-@lru_cache(8192)
+@lru_cache(SEEN)
+def _network(text: str) -> str | None:
+    address = _parsed(text)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, NETWORK), strict=False))
+    return None if address is None else str(address)
+
+
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
@@ -54,9 +69,3 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
-
-
-def _network(address: IPv4Address | IPv6Address) -> str:
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, NETWORK), strict=False))
-    return str(address)

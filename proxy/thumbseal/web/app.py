@@ -55,7 +55,7 @@ from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.openapi import OpenApi
 from thumbseal.web.preflights import Preflights
 from thumbseal.web.problems import encode
-from thumbseal.web.recording import NO_STORE, Recorder
+from thumbseal.web.recording import Recorder, Told
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
@@ -284,7 +284,7 @@ class Wing:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101  the handler table says so
     request.scope[CODE] = error.code
-    response = Response(encode(error), error.status, NO_STORE, "application/json")
+    response = Told(encode(error), error.status)
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.wait)
     return response

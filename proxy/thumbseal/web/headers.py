@@ -11,3 +11,8 @@ def header(scope: Scope, name: bytes) -> str | None:
             found: str = value.decode("latin-1")
             return found
     return None
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """All headers of this name, in lower case."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

@@ -27,7 +27,7 @@ from thumbseal.errors import (
     TooMany,
     Unauthorized,
 )
-from thumbseal.events import BadEvent, Feedback, Opinion, refs_in
+from thumbseal.events import BadEvent, Feedback, Opinion, is_ref, named_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Verdict
 from thumbseal.tokens import MessageClaims
@@ -36,7 +36,7 @@ from thumbseal.web.headers import header
 from thumbseal.web.judging import Authority, barred, judge
 from thumbseal.web.operations import OF_BODIES, OF_CALLERS, Answer, Described, Operation
 from thumbseal.web.passes import check_pass
-from thumbseal.web.recording import NO_STORE, Recorder, read_body
+from thumbseal.web.recording import Recorder, Told, read_body
 from thumbseal.web.sites import ServedSite
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -282,7 +282,8 @@ def _answer(
     site, entered, now = authority.site, authority.entered, authority.now
     if entered is None or entered.ended:
         return RecordedAnswer(results, [], read=read)
-    named = (ref for entry in entries if not isinstance(entry, Verdict) for ref in refs_in(entry))
+    sent = (entry for entry in entries if not isinstance(entry, Verdict))
+    named = [token for entry in sent for _, token in named_in(entry) if is_ref(token)]
     refs = dict.fromkeys([*envelope.refs, *named])
     return RecordedAnswer(
         results,
@@ -299,4 +300,4 @@ def _whose(pair: tuple[str, MessageClaims]) -> tuple[str, ThreadId, ActorId]:
 
 
 def _json(answer: Struct, status: int = 200) -> Response:
-    return Response(_ENCODER.encode(answer), status, NO_STORE, "application/json")
+    return Told(_ENCODER.encode(answer), status)

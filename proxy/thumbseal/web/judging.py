@@ -98,16 +98,13 @@ def _judge_message(entry: Message, authority: Authority, thread: ThreadClaims) -
     if not (authority.backend or thread.may_write(entry.role)):
         raise BadEvent("role_refused", "role")
 
-    def id_of(token: str | None, field: str) -> str | None:
-        if token is None:
-            return None
+    ids: dict[str, str] = {}
+    for field, token in events.named_in(entry):
         claims = _read(token, field, authority)
         if claims.thread != thread.thread:
             raise BadEvent("token_invalid", field)
-        return claims.message
-
-    ids = {field: id_of(getattr(entry, field), field) for field in events.REFERENCES}
-    if ids["message"] in (ids["reply_to"], ids["retry_of"]):
+        ids[field] = claims.message
+    if ids["message"] in (ids.get("reply_to"), ids.get("retry_of")):
         raise BadEvent("bad_event", "reply_to", "A message cannot refer to itself.")
     return structs.replace(entry, **ids)
 

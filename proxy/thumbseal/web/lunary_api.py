@@ -33,7 +33,7 @@ from thumbseal.web.operations import (
     Parameter,
 )
 from thumbseal.web.passes import bearer, read_pass
-from thumbseal.web.recording import NO_STORE, Recorder, read_body
+from thumbseal.web.recording import Recorder, Told, read_body
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -148,4 +148,4 @@ def _result(run: runs.Run, verdicts: list[Verdict]) -> Result:
 
 
 def _json(answer: Struct | Json) -> Response:
-    return Response(_ENCODER.encode(answer), 200, NO_STORE, "application/json")
+    return Told(_ENCODER.encode(answer))

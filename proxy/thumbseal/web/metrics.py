@@ -8,6 +8,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -97,13 +98,14 @@ class Counters:
             ("result",),
             registry=self._registry,
         )
+        # The library looks a combination of labels up under a lock, and checks them each time.
+        self._request = cache(self._requests.labels)
+        self._event = cache(self._events.labels)
         for result in ("used", "refused"):  # so that the first one refused is an increase
             self._reloads.labels(result)
 
     def count_request(self, request: access.Request) -> None:
-        self._requests.labels(request.method, request.route, str(request.status)).observe(
-            request.seconds
-        )
+        self._request(request.method, request.route, request.status).observe(request.seconds)
         if request.code:
             self.count_refusal(request.code)
 
@@ -113,7 +115,7 @@ class Counters:
 
     def count_events(self, site: str, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
-            self._events.labels(site, verdict.status, verdict.code or "").inc()
+            self._event(site, verdict.status, verdict.code or "").inc()
 
     def count_commit(self, seconds: float) -> None:
         self._syncs.observe(seconds)

@@ -1,13 +1,13 @@
 """Opening and resuming a thread: pure signing, nothing is stored."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from msgspec import Struct, structs
 
 from thumbseal.bodies import Entrance, Opening
 from thumbseal.errors import BadRequest, TokenError, Unauthorized
-from thumbseal.ids import ThreadId, named_message, named_thread
+from thumbseal.ids import ThreadId, named_message, named_thread, new_ids
 from thumbseal.log import Barriers
 from thumbseal.threads import granted, new_thread
 from thumbseal.tokens import (
@@ -155,7 +155,7 @@ def opened(site: ServedSite, claims: ThreadClaims) -> Opened:
 
 def blanks(site: ServedSite, claims: ThreadClaims, count: int, now: float) -> list[Blank]:
     """Fresh message tokens for a thread."""
-    return [Blank(*site.tokens.blank(claims.thread, claims.actor, now)) for _ in range(count)]
+    return _blanks(site, claims, new_ids(count, int(now * 1000)), now)
 
 
 def bound(
@@ -163,10 +163,15 @@ def bound(
 ) -> dict[str, Blank]:
     """A token for each message that a page named by a word of its own."""
     messages = {ref: named_message(claims.thread, ref) for ref in refs}
-    return {
-        ref: Blank(*site.tokens.blank(claims.thread, claims.actor, now, message))
-        for ref, message in messages.items()
-    }
+    tokens = _blanks(site, claims, messages.values(), now)
+    return dict(zip(messages, tokens, strict=True))
+
+
+def _blanks(
+    site: ServedSite, claims: ThreadClaims, messages: Collection[str], now: float
+) -> list[Blank]:
+    tokens = site.tokens.blanks(claims.thread, claims.actor, now, messages)
+    return [Blank(*pair) for pair in zip(messages, tokens, strict=True)]
 
 
 def _genuine(site: ServedSite, token: str) -> ThreadClaims:

@@ -1,9 +1,10 @@
 """Recording: what every route that takes events stands on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from thumbseal import bodies, events
 from thumbseal.errors import BadRequest, TooLarge, UnsupportedBody
@@ -15,7 +16,16 @@ from thumbseal.web.judging import Authority
 from thumbseal.web.limits import Kind, Limiter
 from thumbseal.web.sites import ServedSite, Sites
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_STORE: Final = (b"cache-control", b"no-store")
+JSON: Final = (b"content-type", b"application/json")
+
+
+class Told(Response):
+    """An answer in JSON, already encoded, that nobody is to keep."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        length = b"content-length", str(len(self.body)).encode()
+        self.raw_headers = [length, JSON, NO_STORE]
 
 
 class Recorder:
