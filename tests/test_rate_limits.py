@@ -12,7 +12,7 @@ from tests.engines.page import until
 from tests.inside import minted_pass, rows
 from tests.lines import captured
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said, voted
-from thumbseal.counts import Counts, Window
+from thumbseal.counts import Window, take
 from thumbseal.settings import Limits
 
 DAY: Final = 24 * 3600
@@ -199,29 +199,21 @@ def over(answer: httpx2.Response) -> httpx2.Response | None:
 def test_counting_forgets() -> None:
     """Whoever says something is counted, and forgotten when others come after the window, however
     long the other windows are."""
-    now = [0.0]
-    counts = Counts(lambda: now[0])
-    site = Window("site", 10_000, 3_600)
-    for number in range(500):
-        now[0] += 1
-        actor = Window(f"actor {number}", 3, 60)
-        assert counts.take([actor, site], 1) == (1, 0)
-        assert counts.take([actor, site], 2) == (2, 0)
-        assert counts.take([actor, site], 1) == (0, 60)
-    assert len(counts) == 1 + 60
-    now[0] += 3_600
-    assert counts.take([site], 9_999) == (9_999, 0)
+    site, actors = Window(10_000, 3_600), Window(3, 60)
+    for now in range(500):
+        asked = [(actors, f"actor {now}"), (site, "")]
+        assert take(asked, 1, now) == (1, 0)
+        assert take(asked, 2, now) == (2, 0)
+        assert take(asked, 1, now) == (0, 60)
+    assert (len(actors), len(site)) == (60, 1)
+    assert take([(site, "")], 9_999, 3_600) == (9_999, 0)
 
 
 def test_what_has_room_in_each_window_is_taken() -> None:
     """The wait is that of the windows which lack room for the rest, not of all."""
-    now = [0.0]
-    counts = Counts(lambda: now[0])
-    narrow, wide = Window("narrow", 3, 10), Window("wide", 8, 100)
-    assert counts.take([narrow, wide], 5) == (3, 10)
-    now[0] = 4.5
-    assert counts.take([wide], 4) == (4, 0)
-    assert counts.take([narrow, wide], 2) == (0, 96)
-    now[0] = 10
-    assert counts.take([narrow, wide], 1) == (1, 0)
-    assert counts.take([narrow], 2) == (2, 0)
+    narrow, wide = (Window(3, 10), ""), (Window(8, 100), "")
+    assert take([narrow, wide], 5, 0) == (3, 10)
+    assert take([wide], 4, 4.5) == (4, 0)
+    assert take([narrow, wide], 2, 4.5) == (0, 96)
+    assert take([narrow, wide], 1, 10) == (1, 0)
+    assert take([narrow], 2, 10) == (2, 0)

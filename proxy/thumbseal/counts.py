@@ -1,80 +1,75 @@
-"""Counts in memory, for limits: fixed windows, each of which begins with the first that it counts.
+"""Counts in memory, for limits: fixed windows, which begin with the first that they count.
 
 The library's own counts take thirty calls for what is two look-ups in a dictionary, and a thread
 that goes through all of them up to a hundred times a second while the event loop waits.
 """
 
 import math
-import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 
-class Window(NamedTuple):
-    """At most ``amount`` in ``seconds``, counted under ``key``."""
-
-    key: str
-    amount: int
-    seconds: int
-
-
 class _Count(Struct):
-    """How many came in the window that ends then."""
+    """How many came in what ends then."""
 
     number: int
     ends: float
 
 
-_NONE: Final = _Count(0, 0.0)
+_NONE: Final = _Count(0, -math.inf)
 
 
-class Counts:
-    """How many came, by key; forgotten as others come. ``clock`` gives seconds and never jumps."""
+class Window:
+    """At most ``amount`` of each in ``seconds``; who is over is forgotten as others come. ``now``
+    is in seconds, of a clock that never jumps."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._counts: dict[str, _Count] = {}
-        # By length of the window: in each the first that came is the first to end.
-        self._ends: defaultdict[float, deque[tuple[float, str]]] = defaultdict(deque)
+    def __init__(self, amount: int, seconds: int) -> None:
+        self.amount = amount
+        self.seconds = seconds
+        self._counts: OrderedDict[str, _Count] = OrderedDict()  # the first to end first
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def take(self, windows: Sequence[Window], wanted: int) -> tuple[int, int]:
-        """Count as many of those wanted as have room in every window: how many they are, and the
-        seconds until there is room for more, 0 if it was enough."""
-        now = self._clock()
-        counts = [self._count(key, now) for key, _, _ in windows]
-        room = wanted
-        for (_, amount, _), count in zip(windows, counts, strict=True):
-            room = max(0, min(room, amount - count.number))
-        if room:
-            for (key, _, seconds), count in zip(windows, counts, strict=True):
-                if count is _NONE:
-                    self._begin(key, room, seconds, now)
-                else:
-                    count.number += room
-        return room, self._wait(windows, wanted - room, now) if room < wanted else 0
+    def room(self, who: str, now: float) -> int:
+        """How many more may come."""
+        return self.amount - self._count(who, now).number
 
-    def _wait(self, windows: Sequence[Window], more: int, now: float) -> int:
-        """The seconds until so many more have room, or some of them where no window is as wide."""
-        counts = [(self._count(key, now), amount) for key, amount, _ in windows]
-        full = (count.ends - now for count, amount in counts if amount - count.number < more)
-        return max(1, math.ceil(max(full)))
+    def ends(self, who: str, now: float) -> float:
+        """When all that came is forgotten; now, if nothing did."""
+        return max(now, self._count(who, now).ends)
 
-    def _count(self, key: str, now: float) -> _Count:
-        count = self._counts.get(key, _NONE)
+    def add(self, who: str, number: int, now: float) -> None:
+        """Count them."""
+        count = self._count(who, now)
+        if count is not _NONE:
+            count.number += number
+            return
+        while self._counts and next(iter(self._counts.values())).ends <= now:
+            self._counts.popitem(last=False)
+        self._counts[who] = _Count(number, now + self.seconds)
+
+    def _count(self, who: str, now: float) -> _Count:
+        count = self._counts.get(who, _NONE)
         return count if count.ends > now else _NONE
 
-    def _begin(self, key: str, number: int, seconds: int, now: float) -> None:
-        """Begin a window, and drop those of its length that are over."""
-        ends = self._ends[seconds]
-        while ends and ends[0][0] <= now:
-            _, over = ends.popleft()
-            if self._count(over, now) is _NONE:
-                self._counts.pop(over, None)
-        self._counts[key] = _Count(number, now + seconds)
-        ends.append((now + seconds, key))
+
+def take(windows: Sequence[tuple[Window, str]], wanted: int, now: float) -> tuple[int, int]:
+    """Count as many of those wanted as have room in every window: how many they are, and the
+    seconds until there is room for more, 0 if it was enough."""
+    room = wanted
+    for window, who in windows:
+        room = min(room, window.room(who, now))
+    room = max(room, 0)
+    for window, who in windows if room else ():
+        window.add(who, room, now)
+    return room, _wait(windows, wanted - room, now) if room < wanted else 0
+
+
+def _wait(windows: Sequence[tuple[Window, str]], more: int, now: float) -> int:
+    """The seconds until so many more have room, or some of them where no window is as wide."""
+    full = (window.ends(who, now) for window, who in windows if window.room(who, now) < more)
+    return max(1, math.ceil(max(full) - now))

@@ -176,7 +176,7 @@ def _signing_key(secret: str) -> bytes:
 Upstream = Lunary | Webhook
 
 
-class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+class Limits(Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True):
     """How much browsers may say at a site: a number by second, minute, hour or day, or "off".
     Custom events and changes of a thread count as messages. An address may be an office's, and
     stand for hundreds of people."""

@@ -1,12 +1,14 @@
 """Attempts to log in, counted so that nobody guesses a code."""
 
+import time
 from typing import Final
 
 from thumbseal.codes import WINDOW
-from thumbseal.counts import Counts, Window
+from thumbseal.counts import Window, take
 
-_IN_ALL: Final = Window("all", 1000, 600)
-_PER_ADDRESS: Final = Window("from ", 10, 600)
+PER_ADDRESS: Final = 10
+IN_ALL: Final = 1000
+SECONDS: Final = 600
 
 
 class Attempts:
@@ -14,15 +16,16 @@ class Attempts:
     settings, and no restart."""
 
     def __init__(self) -> None:
-        self._counts = Counts()
+        self._from_all = Window(IN_ALL, SECONDS)
+        self._from_each = Window(PER_ADDRESS, SECONDS)
         self._used: dict[str, float] = {}
 
     def wait(self, address: str | None) -> int:
         """Count an attempt; the seconds to wait before the next one, 0 if it may be made."""
-        windows = [_IN_ALL]
+        windows = [(self._from_all, "")]
         if address:
-            windows.append(_PER_ADDRESS._replace(key=_PER_ADDRESS.key + address))
-        return self._counts.take(windows, 1)[1]
+            windows.append((self._from_each, address))
+        return take(windows, 1, time.monotonic())[1]
 
     def use(self, code: str, now: float) -> bool:
         """Whether a code is used for the first time."""

@@ -130,8 +130,8 @@ class Ingest:
 
     def routes(self) -> list[Described]:
         return [
-            Described("/v1/threads", self.open_thread, _OPEN, ["POST"]),
             Described("/v1/events", self.record, _RECORD, ["POST"]),
+            Described("/v1/threads", self.open_thread, _OPEN, ["POST"]),
             Described("/v1/feedback", self.read_back, _READ, ["POST"]),
         ]
 

@@ -4,6 +4,7 @@ Messages and votes are counted apart, so that a flood of one leaves room for the
 is not limited: its token is a secret of the site's own.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Final, Literal
 from limits import parse
 
 from thumbseal import settings
-from thumbseal.counts import Counts, Window
+from thumbseal.counts import Window, take
 from thumbseal.errors import TooMany
 from thumbseal.events import Feedback
 from thumbseal.log import Draft, Verdict
@@ -28,7 +29,9 @@ class Limiter:
     """The counts of all sites. They outlive a change of the settings, and no restart."""
 
     def __init__(self) -> None:
-        self._counts = Counts()
+        # A limit that stays as it was when others are changed goes on counting.
+        self._window = cache(_window)
+        self._windows = cache(self._find_windows)
 
     def admit(
         self, site: ServedSite, address: str | None, judged: Sequence[Draft | Verdict]
@@ -67,29 +70,29 @@ class Limiter:
     def _take(
         self, site: ServedSite, kind: Kind, scopes: Mapping[str, str | None], wanted: int
     ) -> tuple[int, int]:
-        """See `Counts.take`: with those who speak, each by its scope."""
-        asked = _windows(site.name, site.policy.limits, kind)
-        windows = [
-            Window(window.key + who, window.amount, window.seconds)
-            for scope, window in asked
+        """See `take`: with those who speak, each by its scope."""
+        asked = [
+            (window, who)
+            for scope, window in self._windows(site.name, site.policy.limits, kind)
             if (who := scopes.get(scope)) is not None
         ]
-        return self._counts.take(windows, wanted)
+        return take(asked, wanted, time.monotonic())
+
+    def _find_windows(
+        self, site: str, limits: settings.Limits | Literal["off"], kind: Kind
+    ) -> list[tuple[str, Window]]:
+        """By scope."""
+        if limits == OFF:
+            return []
+        asked = ((scope, getattr(limits, f"{kind}_per_{scope}", OFF)) for scope in SCOPES)
+        return [
+            (scope, self._window(site, kind, scope, rate)) for scope, rate in asked if rate != OFF
+        ]
 
 
-@cache
-def _windows(
-    site: str, limits: settings.Limits | Literal["off"], kind: Kind
-) -> tuple[tuple[str, Window], ...]:
-    """By scope; each key lacks who it is that speaks."""
-    if limits == OFF:
-        return ()
-    asked = ((scope, getattr(limits, f"{kind}_per_{scope}", OFF)) for scope in SCOPES)
-    rates = {scope: parse(rate) for scope, rate in asked if rate != OFF}
-    return tuple(
-        (scope, Window(f"{rate.key_for(site, kind, scope)}/", rate.amount, rate.get_expiry()))
-        for scope, rate in rates.items()
-    )
+def _window(site: str, kind: Kind, scope: str, rate: str) -> Window:
+    parsed = parse(rate)
+    return Window(parsed.amount, parsed.get_expiry())
 
 
 def _kind(draft: Draft) -> Kind:

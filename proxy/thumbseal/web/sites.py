@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from thumbseal import settings
-from thumbseal.errors import Forbidden, SiteUnknown, TokenError, Unauthorized
-from thumbseal.tokens import Tokens, site_tag, tag_of
+from thumbseal.errors import Forbidden, SiteUnknown, Unauthorized
+from thumbseal.tokens import START, Tokens, starts_of
 
 
 class ServedSite(Struct, frozen=True):
@@ -43,7 +42,9 @@ class Sites:
         self._by_name = {
             name: _served(name, site, extra) for name, site in configured.sites.items()
         }
-        self._by_tag = {site_tag(name): site for name, site in self._by_name.items()}
+        self._by_start = {
+            start: site for name, site in self._by_name.items() for start in starts_of(name)
+        }
 
     @property
     def all(self) -> Mapping[str, ServedSite]:
@@ -74,8 +75,8 @@ class Sites:
             Unauthorized: none of them does.
         """
         for token in tokens:
-            with suppress(Unauthorized):
-                return self.of_token(token)
+            if (site := self._by_start.get(token[:START])) is not None:
+                return site
         raise Unauthorized
 
     def of_token(self, token: str) -> ServedSite:
@@ -84,10 +85,7 @@ class Sites:
         Raises:
             Unauthorized: no site of this server made it.
         """
-        try:
-            return self._by_tag[tag_of(token)]
-        except (KeyError, TokenError):
-            raise Unauthorized from None
+        return self.of_tokens([token])
 
 
 def _served(name: str, site: settings.Site, extra: list[str]) -> ServedSite:
