@@ -27,22 +27,12 @@ class Authority(Struct, frozen=True):
     def thread(self) -> ThreadClaims | None:
         return self.entered.claims if self.entered else None
 
-    @property
-    def moved(self) -> bool:
-        """Whether the page does not know yet in which thread it speaks."""
-        return self.entered is not None and self.entered.moved
-
-    @property
-    def gone(self) -> bool:
-        """Whether the page speaks in a thread that was erased or closed."""
-        return self.entered is not None and self.entered.gone
-
     def source(self, thread: ThreadId) -> Source:
         """Who speaks in this thread. What an app signed for one thread counts in that one only."""
         if self.backend:
             return "backend"
-        own = self.thread if self.thread and self.thread.thread == thread else None
-        return own.source if own else "browser"
+        own = self.thread
+        return own.source if own and own.thread == thread else "browser"
 
     @property
     def received_at(self) -> int:
@@ -65,27 +55,31 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
         Moved: the page must have the new thread's token first.
     """
     at = events.corrected(entry.at, authority.sent_at, authority.received_at)
+    entered = authority.entered
     if isinstance(entry, Feedback):
+        if entered and events.is_ref(entry.message):
+            _check_place(entered, "message")
         return _judge_feedback(entry, authority, at)
-    thread = authority.thread
-    if thread is None:
+    if entered is None:
         raise BadEvent("token_missing", "token")
-    if authority.gone:
-        raise BadEvent("gone", "token")
-    if authority.moved:
-        raise Moved
+    _check_place(entered, "token")
+    thread = entered.claims
     if isinstance(entry, Message):
         entry = _judge_message(entry, authority, thread)
     source = authority.source(thread.thread)
     return Draft(thread.thread, thread.user, source, thread.actor, at, entry)
 
 
+def _check_place(entered: Entered, field: str) -> None:
+    """Let pass what is said in a thread that is there, and that the page knows of."""
+    if entered.gone:
+        raise BadEvent("gone", field)
+    if entered.moved:
+        raise Moved
+
+
 def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
     """A vote needs no thread token: the message's own says of what and by whom it is."""
-    if authority.gone and events.is_ref(entry.message):
-        raise BadEvent("gone", "message")
-    if authority.moved and events.is_ref(entry.message):
-        raise Moved
     claims = _read(entry.message, "message", authority)
     thread = authority.thread
     user = thread.user if thread and thread.thread == claims.thread else None

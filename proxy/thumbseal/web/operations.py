@@ -1,10 +1,13 @@
 """Operations: what a route takes and answers, said beside the route itself."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thumbseal.errors import (
     BadRequest,
@@ -65,7 +68,17 @@ class Described(Route):
         self, path: str, endpoint: Any, operation: Operation, methods: Sequence[str] = ("GET",)
     ) -> None:
         super().__init__(path, endpoint, methods=list(methods))
+        # The application hears of errors; Starlette would listen for them once more in each route.
+        self.app = _answering(endpoint)
         self.operation = operation
+
+
+def _answering(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
 
 
 # What any request may meet, most of it before it is one: see `connection`.

@@ -73,12 +73,17 @@ class Recorder:
         site = authority.site
         admitted = self._limiter.admit(site, self._addresses.of(request), judged)
         drafts = [each for each in admitted if isinstance(each, Draft)]
-        said = {each.entry.message for each in drafts if isinstance(each.entry, Message)}
-        names = [each for each in aliases if not each.page or each.item in said]
+        names = _names(aliases, drafts) if aliases else ()
         stored = iter(await self.log.append(site.name, drafts, authority.received_at, names))
         verdicts = [next(stored) if isinstance(each, Draft) else each for each in admitted]
         self._count(site.name, verdicts)
         return verdicts
+
+
+def _names(aliases: Sequence[Alias], drafts: Sequence[Draft]) -> list[Alias]:
+    """Those that are noted."""
+    said = {each.entry.message for each in drafts if isinstance(each.entry, Message)}
+    return [each for each in aliases if not each.page or each.item in said]
 
 
 async def read_body(request: Request) -> bytes:
