@@ -7,19 +7,15 @@ that goes through all of them up to a hundred times a second while the event loo
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Struct
 
 
-class _Count(Struct):
-    """How many came in what ends then."""
+class Count(Struct):
+    """How many came in a window that ends then."""
 
     number: int
     ends: float
-
-
-_NONE: Final = _Count(0, -math.inf)
 
 
 class Window:
@@ -29,47 +25,36 @@ class Window:
     def __init__(self, amount: int, seconds: int) -> None:
         self.amount = amount
         self.seconds = seconds
-        self._counts: OrderedDict[str, _Count] = OrderedDict()  # the first to end first
+        self._counts: OrderedDict[str, Count] = OrderedDict()  # the first to end first
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def room(self, who: str, now: float) -> int:
-        """How many more may come."""
-        return self.amount - self._count(who, now).number
+    def find(self, who: str, now: float) -> Count:
+        """How many came; a new count, which is not kept yet, if none did."""
+        count = self._counts.get(who)
+        return Count(0, now + self.seconds) if count is None or count.ends <= now else count
 
-    def ends(self, who: str, now: float) -> float:
-        """When all that came is forgotten; now, if nothing did."""
-        return max(now, self._count(who, now).ends)
-
-    def add(self, who: str, number: int, now: float) -> None:
-        """Count them."""
-        count = self._count(who, now)
-        if count is not _NONE:
-            count.number += number
-            return
+    def keep(self, who: str, count: Count, now: float) -> None:
+        """Begin a window with this count, and drop those that are over."""
         while self._counts and next(iter(self._counts.values())).ends <= now:
             self._counts.popitem(last=False)
-        self._counts[who] = _Count(number, now + self.seconds)
-
-    def _count(self, who: str, now: float) -> _Count:
-        count = self._counts.get(who, _NONE)
-        return count if count.ends > now else _NONE
+        self._counts[who] = count
 
 
 def take(windows: Sequence[tuple[Window, str]], wanted: int, now: float) -> tuple[int, int]:
     """Count as many of those wanted as have room in every window: how many they are, and the
     seconds until there is room for more, 0 if it was enough."""
+    counts = [(window, who, window.find(who, now)) for window, who in windows]
     room = wanted
-    for window, who in windows:
-        room = min(room, window.room(who, now))
-    room = max(room, 0)
-    for window, who in windows if room else ():
-        window.add(who, room, now)
-    return room, _wait(windows, wanted - room, now) if room < wanted else 0
-
-
-def _wait(windows: Sequence[tuple[Window, str]], more: int, now: float) -> int:
-    """The seconds until so many more have room, or some of them where no window is as wide."""
-    full = (window.ends(who, now) for window, who in windows if window.room(who, now) < more)
-    return max(1, math.ceil(max(full) - now))
+    for window, _, count in counts:
+        if window.amount - count.number < room:
+            room = max(0, window.amount - count.number)
+    for window, who, count in counts if room else ():
+        if not count.number:
+            window.keep(who, count, now)
+        count.number += room
+    if room == wanted:
+        return room, 0
+    full = [c.ends - now for window, _, c in counts if window.amount - c.number < wanted - room]
+    return room, max(1, math.ceil(max(full)))
