@@ -125,6 +125,8 @@ class Ledger:
         for (number, index), verdict in zip(places, _store(connection, rows), strict=True):
             verdicts[number][index] = verdict
         for batch in batches:
+            if not batch.aliases:
+                continue
             alive = [
                 name
                 for name in batch.aliases
