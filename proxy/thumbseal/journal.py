@@ -7,6 +7,7 @@ its kind and the places it came through, not by its text: that may quote what it
 import asyncio
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -32,10 +33,7 @@ def configure(form: Format, stream: TextIO = sys.stderr) -> None:
     Python's own loggers, those of libraries, write the same lines from warnings on."""
     lines = Lines(stream)
     person = form == "console" or (form == "auto" and stream.isatty())
-    shared: list[Callable[[Any, str, Line], Line]] = [
-        _stamp,
-        tell_error,
-    ]
+    shared: list[Callable[[Any, str, Line], Line]] = [_stamp, tell_error]
     render = structlog.dev.ConsoleRenderer() if person else _to_json
     structlog.configure(
         processors=[*shared, render],
@@ -58,7 +56,7 @@ class Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._said: list[str] = []
+        self._said: deque[str] = deque()  # other threads take from it, too
 
     def msg(self, line: str) -> None:
         self._said.append(line)
@@ -71,7 +69,10 @@ class Lines:
                 loop.call_soon(self._write)
 
     def _write(self) -> None:
-        said, self._said = self._said, []
+        said: list[str] = []
+        with suppress(IndexError):
+            while True:
+                said.append(self._said.popleft())
         if said:
             self._stream.write("\n".join([*said, ""]))
             self._stream.flush()
