@@ -78,6 +78,16 @@ def served(config: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
             process.communicate(timeout=WAIT)
 
 
+def reread(process: "subprocess.Popen[str]") -> None:
+    """Have a server read its settings again; return when it has told how that went."""
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["event"] in ("settings_read", "settings_refused"):
+            return
+    raise AssertionError(process.returncode)
+
+
 def test_init_writes_private_files_that_check_accepts(tmp_path: Path) -> None:
     """After `init` there are a settings file and a key, for the owner alone, and `check` agrees."""
     made = run(

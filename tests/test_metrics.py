@@ -1,9 +1,6 @@
 """Metrics as Prometheus reads them: what is counted, what is read from the log, and who may."""
 
-import json
 import re
-import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Final
@@ -15,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.doubles.lunary import PROJECT, Answer, Instead, LunaryDouble, Received
 from tests.doubles.serving import serve
 from tests.proxy import Clock, Proxy, make_settings, running, said, voted
-from tests.test_cli import config, served
+from tests.test_cli import config, reread, served
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
 from thumbseal.settings import Lunary, Secret
@@ -232,16 +229,6 @@ def test_a_reload_forgets_nothing(config: Path) -> None:
 
 def every_sample(own: str) -> list[Sample]:
     return samples(httpx2.get(f"http://{own}/metrics", trust_env=False).text)
-
-
-def reread(process: "subprocess.Popen[str]") -> None:
-    """Have a server read its settings again; return when it has told how that went."""
-    process.send_signal(signal.SIGHUP)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if json.loads(line)["event"] in ("settings_read", "settings_refused"):
-            return
-    raise AssertionError(process.returncode)
 
 
 async def _nobody(*_: object) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,11 @@ from tests.engines.page import until
 from tests.inside import minted_pass, rows
 from tests.lines import captured
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said, voted
+from tests.test_cli import config, reread, served
 from thumbseal.counts import Window, take
 from thumbseal.settings import Limits
 
+__all__ = ["config"]  # a fixture
 DAY: Final = 24 * 3600
 LOOSE: Final = dict.fromkeys(Limits.__struct_fields__, "off")
 NEIGHBOURS: Final = [  # two callers, and whether limits take them for one
@@ -194,6 +197,26 @@ def test_the_window_passes(tmp_path: Path) -> None:
 def over(answer: httpx2.Response) -> httpx2.Response | None:
     """The answer, if it is a refusal."""
     return answer if answer.status_code == 429 else None
+
+
+def test_a_reload_forgets_no_count(config: Path) -> None:
+    """A limit that stays as it was goes on counting when another one is changed."""
+    told = config.read_text()
+
+    def limit(**rates: str) -> None:
+        lines = "".join(f'{name} = "{rate}"\n' for name, rate in rates.items())
+        config.write_text(f"{told}\n[sites.support.limits]\n{lines}")
+
+    limit(openings_per_site="2/day")
+    with served(config) as (public, process):
+        asked = partial(httpx2.post, f"{public}/v1/threads", content=b"{}", trust_env=False)
+        assert [asked().status_code for _ in range(3)] == [200, 200, 429]
+        limit(openings_per_site="2/day", reads_per_site="5/day")
+        reread(process)
+        assert asked().status_code == 429
+        limit(openings_per_site="3/day", reads_per_site="5/day")
+        reread(process)
+        assert [asked().status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
 def test_counting_forgets() -> None:
