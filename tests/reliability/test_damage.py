@@ -273,6 +273,50 @@ async def _count(path: Path) -> int:
         await log.close()
 
 
+@pytest.mark.parametrize("lose", [lambda path: os.truncate(path, 0), Path.unlink])
+def test_a_log_that_is_lost_is_told_of(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+    """A log that was closed and then emptied or deleted is begun anew, but not without a word: what
+    was there lies beside it until somebody has looked, and commands say so before the start."""
+    path = tmp_path / "log.db"
+    asyncio.run(fill(path))
+    asyncio.run(_count(path))  # closed cleanly: nothing is left in a journal
+    lose(path)
+    with pytest.raises(LogError, match="there was one"), opening.beside(path):
+        pass
+    with captured() as lines:
+        assert asyncio.run(_count(path)) == 0
+        assert asyncio.run(_count(path)) == 0  # once it is told, and begun anew
+    (line,) = lines.named("log_salvaged")
+    assert (line["threads"], line["events"], line["unreadable"]) == (0, 0, 0)
+    assert "restore a backup" in line["remedy"]
+    (aside,) = salvage.quarantined(path)
+    assert (line["quarantine"], aside.stat().st_size) == (str(aside), 0)
+
+
+def test_a_log_is_begun_anew_on_purpose(tmp_path: Path) -> None:
+    """As the line about a lost one says: without anything beside it there was none."""
+    path = tmp_path / "log.db"
+    asyncio.run(fill(path))
+    for each in tmp_path.glob("log.db*"):
+        each.unlink()
+    with captured() as lines:
+        assert asyncio.run(_count(path)) == 0
+    assert lines.text == ""
+    assert salvage.quarantined(path) == []
+
+
+def test_a_first_start_that_fails_leaves_no_log_to_miss(tmp_path: Path) -> None:
+    """What went wrong before there was a log is no loss of one at the next start."""
+    path = tmp_path / "log.db"
+    path.mkdir()
+    with pytest.raises(LogError, match="Cannot open"):
+        asyncio.run(_count(path))
+    path.rmdir()
+    with captured() as lines:
+        assert asyncio.run(_count(path)) == 0
+    assert lines.text == ""
+
+
 def test_damage_under_a_running_server_is_mended(
     filled: tuple[Path, Known], tmp_path: Path
 ) -> None:
@@ -301,10 +345,9 @@ async def _mended(filled: tuple[Path, Known], path: Path) -> None:
     assert len(salvage.quarantined(path)) == 2
 
 
-# A flipped bit may be one that means nothing, as on a page that is free, and of a log that was
-# closed and then emptied nothing is left to put aside.
-NOTICED: Final[list[Harm]] = [blank_beginning, cut]
-SPOILT: Final[list[Harm]] = [flip_header, flip_structure, *NOTICED, empty]
+# A flipped bit may be one that means nothing, as on a page that is free.
+NOTICED: Final[list[Harm]] = [blank_beginning, cut, empty]
+SPOILT: Final[list[Harm]] = [flip_header, flip_structure, *NOTICED]
 
 
 def test_a_server_starts_with_a_damaged_log(tmp_path: Path, seed: int, report: Report) -> None:

@@ -21,7 +21,8 @@ def open_sound(path: Path, *, known: bool) -> None:
     """Make the file a sound log, and tell the operator if that took a salvage; see `make_ready`."""
     salvaged = make_ready(path, known=known)
     if salvaged is not None:
-        structlog.get_logger().error("log_salvaged", **structs.asdict(salvaged))
+        told = structs.asdict(salvaged)
+        structlog.get_logger().error("log_salvaged", **told, remedy=salvaged.remedy)
 
 
 class Mending:

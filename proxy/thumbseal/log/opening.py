@@ -6,7 +6,7 @@ A log grows by steps: a new one takes them all, an older one those it lacks, in 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -96,13 +96,25 @@ def owner_path(path: Path) -> Path:
 
 def make_ready(path: Path, *, known: bool) -> Salvaged | None:
     """Make the file at ``path`` a sound log of our version, and say what was salvaged if it was
-    damaged. ``known`` says that a log was there before.
+    damaged. ``known`` says that a log was there before: then one that is empty or gone is damaged.
 
     Raises:
         LogError: the file is not a log, or is newer than this program.
     """
+    try:
+        return _make_ready(path, known=known)
+    except (LogError, OSError, *FAILURES):
+        if not known:  # or the next start would miss a log, or take somebody's file for one
+            with suppress(OSError):  # Windows keeps what is open
+                owner_path(path).unlink(missing_ok=True)
+        raise
+
+
+def _make_ready(path: Path, *, known: bool) -> Salvaged | None:
     salvage.finish(path)
     try:
+        if known and salvage.is_lost(path):
+            raise sqlite3.DatabaseError("it is empty")
         if salvage.is_cut_off(path):
             raise sqlite3.DatabaseError("its beginning is missing")
         path.touch(mode=0o600)  # what people say is for the server's user alone
@@ -131,8 +143,14 @@ def beside(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         LogError: there is no log, it is not one, of another version, or damaged.
     """
-    if not path.exists():
+    known = owner_path(path).exists()
+    if not (known or path.exists()):
         raise LogError(f"There is no log at {path} yet: no server has run with these settings.")
+    if known and salvage.is_lost(path):
+        raise LogError(
+            f"The log {path} is {'empty' if path.exists() else 'gone'}, and there was one. Put a "
+            "backup in its place, or restart the server: it begins a new one."
+        )
     try:
         with closing(connect(path)) as connection:
             version = _version(connection, path)

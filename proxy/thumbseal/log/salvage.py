@@ -38,6 +38,17 @@ class Salvaged(Struct, frozen=True):
     events: int
     unreadable: int
 
+    @property
+    def remedy(self) -> str:
+        """What an operator does about it."""
+        if self.threads or self.events:
+            return "Look at the disk. Delete the file put aside once you need nothing from it."
+        return (
+            "Nothing was left of the log, and a new one is begun. Stop the server and restore a "
+            "backup, or delete the file put aside if nobody misses it. To begin a log anew on "
+            "purpose, stop the server and delete all files whose names begin as the log's does."
+        )
+
 
 def is_suspect(path: Path) -> bool:
     """Whether somebody met damage in this log since it was last looked through."""
@@ -64,6 +75,11 @@ def is_cut_off(path: Path) -> bool:
     """Whether a log is empty that was not: SQLite would take its journal for a left-over."""
     journal = _beside(path, "wal", "-")
     return path.exists() and not path.stat().st_size and _size(journal) > 0
+
+
+def is_lost(path: Path) -> bool:
+    """Whether there is no log, or nothing in its file: SQLite would make a new one of either."""
+    return not _size(path)
 
 
 def quarantined(path: Path) -> list[Path]:
@@ -97,7 +113,8 @@ def _quarantine(path: Path, moment: float) -> Path:
 
 
 def mend(path: Path, fresh: sqlite3.Connection) -> Salvaged:
-    """Salvage a damaged log. ``fresh`` is an empty one, in memory.
+    """Salvage a damaged log. ``fresh`` is an empty one, in memory. Of a log that is gone an empty
+    file is put aside, so that it is told of for as long as nobody has looked.
 
     Raises:
         sqlite3.Error, OSError: there is no room for the copy; nothing was changed.
@@ -107,11 +124,13 @@ def mend(path: Path, fresh: sqlite3.Connection) -> Salvaged:
     for part in PARTS:
         Path(f"{building}{part}").unlink(missing_ok=True)
         Path(f"{source}{part}").unlink(missing_ok=True)
+    path.touch(mode=0o600)
     building.touch(mode=path.stat().st_mode & 0o777)
     with closing(sqlite3.connect(building, isolation_level=None)) as target:
         fresh.backup(target)
         target.execute("PRAGMA synchronous = FULL")
-        counts = _best(path, source, target, fresh)
+        nothing = is_lost(path) and is_lost(_beside(path, "wal", "-"))
+        counts = (0, 0, 0) if nothing else _best(path, source, target, fresh)
     for part in PARTS:
         Path(f"{source}{part}").unlink(missing_ok=True)
     building.rename(_beside(path, "salvaged"))
