@@ -153,6 +153,18 @@ async def test_status_tells_of_what_was_removed(bench: Bench, tmp_path: Path) ->
     assert "removed    1 erased and 0 expired before they were delivered" in screen
 
 
+async def test_status_tells_of_logs_put_aside(bench: Bench, tmp_path: Path) -> None:
+    """A damaged log beside the one in use is not forgotten; its journal is no other one."""
+    assert "put aside" not in await run(tmp_path, "status")
+    names = [f"log.db.corrupt-20261128T12000{number}Z" for number in range(2)]
+    for name in (*names, f"{names[0]}-wal"):
+        (tmp_path / name).touch()
+    assert "put aside  2 damaged logs" in await run(tmp_path, "status")
+    assert json.loads(await run(tmp_path, "status", "--json"))["quarantined"] == names
+    told = await run(tmp_path, "check", "--log")
+    assert f"{names[1]}: damaged, put aside. Delete it once you need nothing from it." in told
+
+
 async def test_status_watches_until_it_is_stopped(bench: Bench, tmp_path: Path) -> None:
     """With --watch it goes on, and Ctrl-C ends it."""
     process = await start(tmp_path, "status", "--watch", "--json")

@@ -1,5 +1,6 @@
 """Metrics as Prometheus reads them: what is counted, what is read from the log, and who may."""
 
+import os
 import re
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = ["config"]  # a fixture
 
 PATIENCE: Final = 20  # seconds until a delivery counts as missing
 REQUESTS: Final = "thumbseal_request_duration_seconds_count"
+OPERATING: Final = Path(__file__).parents[1] / "docs" / "operating.md"
 NOWHERE: Final = "http://127.0.0.1:1"
 Sample = tuple[str, dict[str, str], float]
 
@@ -104,6 +106,21 @@ def test_the_disk_is_measured(proxy: Proxy) -> None:
     assert 0 < value(found, "thumbseal_log_fsync_seconds_sum") < 60
     assert value(found, "thumbseal_log_disk_free_bytes") > 2**20
     assert value(found, "thumbseal_log_size_bytes") > 2**12
+
+
+def test_a_damaged_log_is_counted_until_it_is_deleted(tmp_path: Path) -> None:
+    """What was put aside at a start is still told of after it, for as long as it lies there, by
+    the name that the documented alert asks for."""
+    configured = make_settings(tmp_path)
+    (name,) = re.findall(r"expr: (\w+) > 0\n", OPERATING.read_text("utf-8"))
+    with running(configured) as proxy:
+        assert value(scraped(proxy), name) == 0
+    os.truncate(configured.server.log_path, 0)
+    with running(configured) as proxy:
+        assert value(scraped(proxy), name) == 1
+        (aside,) = tmp_path.glob("log.db.corrupt-*")
+        aside.unlink()
+        assert value(scraped(proxy), name) == 0
 
 
 def test_what_an_upstream_does_not_have_is_seen(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from thumbseal import settings
 from thumbseal.cli.options import config_option, explained, many
 from thumbseal.errors import SettingsError
 from thumbseal.log.beside import Reason, Report, Undelivered, Work, open_beside
+from thumbseal.log.salvage import quarantined
 from thumbseal.upstreams.lunary import LunaryUpstream
 from thumbseal.upstreams.webhook import WebhookUpstream
 
@@ -54,14 +55,16 @@ def _look(
     clear: bool,
 ) -> None:
     now = time.time()
-    with open_beside(configured.server.log_path) as log:
+    path = configured.server.log_path
+    with open_beside(path) as log:
         reports = [
             log.report(name, name.partition("/")[0], each.start) for name, each in upstreams.items()
         ]
+    aside = [each.name for each in quarantined(path)]
     if as_json:
-        click.echo(msgspec.json.encode(_machine(reports, upstreams, now)).decode())
+        click.echo(msgspec.json.encode(_machine(reports, upstreams, aside, now)).decode())
         return
-    lines = list(_screen(configured, reports, upstreams, now))
+    lines = list(_screen(path, reports, upstreams, aside, now))
     if clear:
         click.clear()
     click.echo("\n".join(lines))
@@ -143,10 +146,14 @@ def _named(each: Undelivered) -> str:
 
 
 def _machine(
-    reports: list[Report], upstreams: dict[str, settings.Upstream], now: float
+    reports: list[Report],
+    upstreams: dict[str, settings.Upstream],
+    aside: list[str],
+    now: float,
 ) -> dict[str, Any]:
     return {
         "at": int(now * 1000),
+        "quarantined": aside,
         "upstreams": [
             {
                 **msgspec.to_builtins(report),
@@ -159,12 +166,15 @@ def _machine(
 
 
 def _screen(
-    configured: settings.Settings,
+    path: Path,
     reports: list[Report],
     upstreams: dict[str, settings.Upstream],
+    aside: list[str],
     now: float,
 ) -> Iterator[str]:
-    yield f"{_moment(now)}  {configured.server.log_path}"
+    yield f"{_moment(now)}  {path}"
+    if aside:
+        yield f"  put aside  {many(len(aside), 'damaged log')}: `thumbseal check --log` says which"
     for report in reports:
         yield ""
         yield from _described(report, _cannot_hold(upstreams[report.upstream]), now)

@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from thumbseal.errors import Unauthorized
 from thumbseal.log import Counts, Log, Verdict
+from thumbseal.log.salvage import quarantined
 from thumbseal.web import access
 from thumbseal.web.operations import TEXT, Answer, Described, Operation
 from thumbseal.web.passes import site_of
@@ -181,10 +182,15 @@ class Metrics:
         return 0.0 if oldest is None else max(now - oldest / 1000, 0.0)
 
     async def _disk_gauges(self) -> list[Family]:
-        free, size = await asyncio.to_thread(_measure, self._path)
+        free, size, aside = await asyncio.to_thread(_measure, self._path)
         return [
             _gauge("thumbseal_log_disk_free_bytes", "Free on the disk of the log.", free),
             _gauge("thumbseal_log_size_bytes", "The log's file and what is not yet in it.", size),
+            _gauge(
+                "thumbseal_log_quarantined_files",
+                "Damaged logs that were put aside and not deleted yet.",
+                aside,
+            ),
         ]
 
 
@@ -261,8 +267,8 @@ def _gauge(name: str, text: str, value: float) -> Family:
     return GaugeMetricFamily(name, text, value=value)
 
 
-def _measure(path: Path) -> tuple[int, int]:
-    """Free bytes on the disk of a log, and the bytes of its files."""
+def _measure(path: Path) -> tuple[int, int, int]:
+    """Free bytes on the disk of a log, the bytes of its files, and the damaged logs beside it."""
     files = (path, path.with_name(f"{path.name}-wal"))
     size = sum(each.stat().st_size for each in files if each.exists())
-    return shutil.disk_usage(path.parent).free, size
+    return shutil.disk_usage(path.parent).free, size, len(quarantined(path))
