@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from tests.doubles.lunary import LunaryDouble, SystemClock
 from tests.doubles.serving import serve
 from tests.lines import captured
+from tests.proxy import Proxy, make_settings, running, said
 from tests.reliability.conftest import Report
 from tests.reliability.oracle import Oracle
 from tests.reliability.page import Page
@@ -30,6 +32,7 @@ from thumbseal.log.sqlite import SqliteLog
 NOW: Final = 1_790_000_000_000
 ME: Final = ActorId(new_id(NOW))
 THREADS: Final = [ThreadId(new_id(NOW)) for _ in range(20)]
+PATIENCE: Final = 20.0  # seconds
 EVENTS: Final = 30  # in each thread
 TRIALS: Final = 36
 HOOK: Final = "support/hook"
@@ -343,6 +346,34 @@ async def _mended(filled: tuple[Path, Known], path: Path) -> None:
     assert len(salvage.quarantined(path)) == 1  # so soon again: it is the disk, and no loop
     await _count(path)
     assert len(salvage.quarantined(path)) == 2
+
+
+def test_a_log_that_is_damaged_again_is_not_ready(tmp_path: Path) -> None:
+    """Mended once, the server is ready again; when it gives the disk up it says so to whoever
+    shares out requests, for as long as it runs, and to nobody that it should be killed."""
+    with captured() as lines, running(make_settings(tmp_path)) as proxy:
+        for told in ("log_salvaged", "log_damaged_again"):
+            await_ready(proxy)
+            opened = proxy.open()
+            for _ in range(10):
+                proxy.record(opened["thread"]["token"], said(opened["messages"][0], "user", "Hi."))
+            harm_open(proxy.settings.server.log_path)
+            proxy.post("/v1/feedback", {"messages": [opened["messages"][0]["token"]]})
+            assert lines.named(told)
+        for _ in range(3):
+            assert (ready := proxy.http.get("/readyz")).status_code == 503
+            assert ready.text == "unready"
+        assert proxy.http.get("/livez").status_code == 200
+    with captured(), running(make_settings(tmp_path)) as proxy:
+        assert proxy.http.get("/readyz").status_code == 200
+
+
+def await_ready(proxy: Proxy) -> None:
+    """Return once the log takes events."""
+    end = time.monotonic() + PATIENCE
+    while proxy.http.get("/readyz").status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # A flipped bit may be one that means nothing, as on a page that is free.

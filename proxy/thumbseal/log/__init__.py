@@ -329,7 +329,7 @@ class Log(Protocol):
         """Call ``observe``, on any thread, with the seconds that each commit took."""
 
     async def check(self) -> None:
-        """Return if an event could be written now."""
+        """Return if an event could be written now, into a log that is not known to be damaged."""
 
     def watch(self) -> asyncio.Event:
         """An event that is set whenever something was stored."""

@@ -26,7 +26,8 @@ def open_sound(path: Path, *, known: bool) -> None:
 
 
 class Mending:
-    """Mends one log. ``stop`` has everybody leave its file, ``start`` has them come back."""
+    """Mends one log. ``stop`` has everybody leave its file, ``start`` has them come back.
+    ``given_up`` says that the log is damaged and left so, for now."""
 
     def __init__(
         self, path: Path, stop: Callable[[], Awaitable[None]], start: Callable[[], None]
@@ -35,6 +36,7 @@ class Mending:
         self._stop = stop
         self._start = start
         self._mended = -CALM
+        self.given_up = False
         self._closing = asyncio.Event()
         self._logger = structlog.get_logger()
         self.task: asyncio.Task[None] | None = None
@@ -53,6 +55,7 @@ class Mending:
     async def _mend(self) -> None:
         suspect(self._path)
         if time.monotonic() - self._mended < CALM:
+            self.given_up = True
             self._logger.error("log_damaged_again", remedy="Look at the disk, then restart.")
             return
         self._logger.error("log_damaged")
@@ -65,6 +68,7 @@ class Mending:
                 continue
             return
         self._mended = time.monotonic()
+        self.given_up = False
         self._start()
 
     async def _salvage(self) -> bool:

@@ -237,6 +237,8 @@ class SqliteLog:
         self._observe = self._writer.observe = observe
 
     async def check(self) -> None:
+        if self._mending.given_up:  # an empty transaction meets no damage
+            raise LogDamaged("The log was damaged again. Look at the disk, then restart.")
         await self._writing(_nothing, None, grows=True)
 
     def watch(self) -> asyncio.Event:
