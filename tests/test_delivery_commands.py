@@ -39,6 +39,7 @@ kind = "webhook"
 url = "https://example.com/hook"
 secret = "env:HOOK"
 """
+SALES = '[sites.sales]\nkeys = ["file:site.key"]\n'
 
 
 @pytest.fixture
@@ -165,13 +166,44 @@ async def test_status_tells_of_logs_put_aside(bench: Bench, tmp_path: Path) -> N
     assert f"{names[1]}: damaged, put aside. Delete it once you need nothing from it." in told
 
 
+async def test_status_before_the_first_upstream(bench: Bench, tmp_path: Path) -> None:
+    """Who has none yet reads what is stored of each site, that nothing is forwarded, and how to
+    change that; programs read the figures."""
+    (tmp_path / "thumbseal.toml").write_text(SETTINGS.partition("[[")[0] + SALES)
+    await bench.say(A, message("u1"), message("a1"))
+    await bench.say(B, message("u2"))
+    screen = await run(tmp_path, "status")
+    assert "support: nothing is forwarded yet, it has no upstream" in screen
+    assert "stored     3 events in 2 threads" in screen
+    assert "[[sites.support.upstreams]]" in screen
+    assert "stored     0 events in 0 threads" in screen
+    told = json.loads(await run(tmp_path, "status", "--json"))
+    support, sales = told["not_forwarded"]
+    assert support == {"site": "support", "events": 3, "threads": 2}
+    assert (sales["site"], told["upstreams"]) == ("sales", [])
+    assert "nothing is forwarded yet" in await refused(tmp_path, "retry")
+    assert "nothing is forwarded yet" in await refused(tmp_path, "status", "--upstream", "x")
+
+
+async def test_status_tells_of_each_site(bench: Bench, tmp_path: Path) -> None:
+    """A site without an upstream stands beside one that has some, unless one of those is asked
+    for."""
+    with (tmp_path / "thumbseal.toml").open("a") as file:
+        file.write(SALES)
+    screen = await run(tmp_path, "status")
+    assert screen.index("support/y: ") < screen.index("sales: nothing is forwarded yet")
+    assert "sales" not in await run(tmp_path, "status", "--upstream", "x")
+
+
 async def test_status_watches_until_it_is_stopped(bench: Bench, tmp_path: Path) -> None:
-    """With --watch it goes on, and Ctrl-C ends it."""
+    """With --watch it goes on, without an upstream too, and Ctrl-C ends it."""
+    (tmp_path / "thumbseal.toml").write_text(SETTINGS.partition("[[")[0])
     process = await start(tmp_path, "status", "--watch", "--json")
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE):
         looks = [json.loads(await process.stdout.readline()) for _ in range(2)]
     assert looks[0]["at"] < looks[1]["at"]
+    assert {len(look["not_forwarded"]) for look in looks} == {1}
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(PATIENCE):
         await process.communicate()

@@ -3,25 +3,40 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, assert_never
 
 import click
 import msgspec
+from msgspec import Struct
 
 from thumbseal import settings
 from thumbseal.cli.options import config_option, explained, many
 from thumbseal.errors import SettingsError
-from thumbseal.log.beside import Reason, Report, Undelivered, Work, open_beside
+from thumbseal.log.beside import Reason, Report, Stored, Undelivered, Work, open_beside
 from thumbseal.log.salvage import quarantined
 from thumbseal.upstreams.lunary import LunaryUpstream
 from thumbseal.upstreams.webhook import WebhookUpstream
 
+NO_UPSTREAM: Final = (
+    "No site has an upstream, so nothing is forwarded yet. docs/operating.md says how to add one."
+)
 EVERY: Final = 2.0  # seconds between two looks
 WIDEST: Final = 90
 upstream_option = click.option("--upstream", help="Only this one: its name, or site/name.")
+
+
+class Look(Struct, frozen=True):
+    """What is where at one moment, in epoch seconds. ``alone`` are sites without an upstream,
+    ``quarantined`` damaged logs beside the one at ``path``."""
+
+    now: float
+    path: Path
+    reports: list[Report]
+    alone: list[Stored]
+    quarantined: list[str]
 
 
 @click.command()
@@ -31,7 +46,8 @@ upstream_option = click.option("--upstream", help="Only this one: its name, or s
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a look.")
 @explained
 def status(config: Path, upstream: str | None, watch: bool, as_json: bool) -> None:
-    """Show where the events are: delivered, pending, held or dead, at each upstream.
+    """Show where the events are: delivered, pending, held or dead, at each upstream; of a site that
+    has none yet, how many are stored.
 
     Works beside a running server, and without one. Pending means not tried yet, held that a thread
     waits for its next try, dead that an upstream refused an event for good; `thumbseal retry` has
@@ -39,35 +55,36 @@ def status(config: Path, upstream: str | None, watch: bool, as_json: bool) -> No
     """
     configured = settings.read(config)
     upstreams = _chosen(configured, upstream)
+    sites = configured.sites.items()
+    alone = [name for name, each in sites if not (upstream or each.upstreams)]
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            _look(configured, upstreams, as_json=as_json, clear=watch)
+            look = _look(configured.server.log_path, upstreams, alone)
+            if as_json:
+                text = msgspec.json.encode(_machine(look, upstreams)).decode()
+            else:
+                text = "\n".join(_screen(look, upstreams, config))
+            if watch and not as_json:
+                click.clear()
+            click.echo(text)
             if not watch:
                 return
             time.sleep(EVERY)
 
 
-def _look(
-    configured: settings.Settings,
-    upstreams: dict[str, settings.Upstream],
-    *,
-    as_json: bool,
-    clear: bool,
-) -> None:
+def _look(path: Path, upstreams: Mapping[str, settings.Upstream], alone: Sequence[str]) -> Look:
     now = time.time()
-    path = configured.server.log_path
     with open_beside(path) as log:
-        reports = [
-            log.report(name, name.partition("/")[0], each.start) for name, each in upstreams.items()
-        ]
-    aside = [each.name for each in quarantined(path)]
-    if as_json:
-        click.echo(msgspec.json.encode(_machine(reports, upstreams, aside, now)).decode())
-        return
-    lines = list(_screen(path, reports, upstreams, aside, now))
-    if clear:
-        click.clear()
-    click.echo("\n".join(lines))
+        return Look(
+            now,
+            path,
+            [
+                log.report(name, name.partition("/")[0], each.start)
+                for name, each in upstreams.items()
+            ],
+            [log.stored(site) for site in alone],
+            [each.name for each in quarantined(path)],
+        )
 
 
 @click.command()
@@ -86,8 +103,11 @@ def retry(
     the server has paused is asked again, too.
     """
     configured = settings.read(config)
+    chosen = _chosen(configured, upstream)
+    if not chosen:
+        raise SettingsError(NO_UPSTREAM)
     with open_beside(configured.server.log_path) as log:
-        for name in _chosen(configured, upstream):
+        for name in chosen:
             if listing:
                 for each in log.undelivered(name, thread, reason):
                     click.echo(f"{name}  {_named(each)}")
@@ -105,18 +125,17 @@ def _chosen(configured: settings.Settings, asked: str | None) -> dict[str, setti
     """The upstreams by "site/name"; all, or those that a person means.
 
     Raises:
-        SettingsError: there is none, or none of that name.
+        SettingsError: there is none of that name.
     """
     upstreams = configured.upstreams()
-    if not upstreams:
-        raise SettingsError("No site has an upstream: nothing is forwarded. See docs/operating.md.")
     chosen = {
         name: upstream
         for name, upstream in upstreams.items()
         if asked in (None, name, upstream.name)
     }
-    if not chosen:
-        raise SettingsError(f"No upstream is called {asked!r}. There are: {', '.join(upstreams)}.")
+    if asked and not chosen:
+        there = f"There are: {', '.join(upstreams)}." if upstreams else NO_UPSTREAM
+        raise SettingsError(f"No upstream is called {asked!r}. {there}")
     return chosen
 
 
@@ -145,39 +164,37 @@ def _named(each: Undelivered) -> str:
     return f"dead  thread {each.thread}  {each.kind} {each.event}  since {moment}  {reason}"
 
 
-def _machine(
-    reports: list[Report],
-    upstreams: dict[str, settings.Upstream],
-    aside: list[str],
-    now: float,
-) -> dict[str, Any]:
+def _machine(look: Look, upstreams: Mapping[str, settings.Upstream]) -> dict[str, Any]:
     return {
-        "at": int(now * 1000),
-        "quarantined": aside,
+        "at": int(look.now * 1000),
         "upstreams": [
             {
                 **msgspec.to_builtins(report),
-                "lag_seconds": _age(report.oldest_pending, now),
+                "lag_seconds": _age(report.oldest_pending, look.now),
                 "cannot_hold": _cannot_hold(upstreams[report.upstream]),
             }
-            for report in reports
+            for report in look.reports
         ],
+        "not_forwarded": look.alone,
+        "quarantined": look.quarantined,
     }
 
 
-def _screen(
-    path: Path,
-    reports: list[Report],
-    upstreams: dict[str, settings.Upstream],
-    aside: list[str],
-    now: float,
-) -> Iterator[str]:
-    yield f"{_moment(now)}  {path}"
-    if aside:
-        yield f"  put aside  {many(len(aside), 'damaged log')}: `thumbseal check --log` says which"
-    for report in reports:
+def _screen(look: Look, upstreams: Mapping[str, settings.Upstream], config: Path) -> Iterator[str]:
+    yield f"{_moment(look.now)}  {look.path}"
+    if look.quarantined:
+        aside = many(len(look.quarantined), "damaged log")
+        yield f"  put aside  {aside}: `thumbseal check --log` says which"
+    for report in look.reports:
         yield ""
-        yield from _described(report, _cannot_hold(upstreams[report.upstream]), now)
+        yield from _described(report, _cannot_hold(upstreams[report.upstream]), look.now)
+    for stored in look.alone:
+        yield ""
+        yield f"{stored.site}: nothing is forwarded yet, it has no upstream"
+        events, threads = many(stored.events, "event"), many(stored.threads, "thread")
+        yield f"  stored     {events} in {threads}; the first upstream gets them, too"
+        table = f"[[sites.{stored.site}.upstreams]]"
+        yield f"  add one    {table} in {config}; docs/operating.md says how"
 
 
 def _described(report: Report, cannot_hold: tuple[str, ...], now: float) -> Iterator[str]:

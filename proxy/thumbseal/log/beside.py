@@ -54,6 +54,14 @@ class Report(Struct, frozen=True):
     met: bool = True
 
 
+class Stored(Struct, frozen=True):
+    """How much of a site is in the log."""
+
+    site: str
+    events: int
+    threads: int
+
+
 class Work(Struct, frozen=True):
     """What is to be tried again at one upstream: threads, and (event, thread) that are dead."""
 
@@ -90,6 +98,12 @@ class Beside:
         by settings that have it."""
         with self._writing():
             return roster.forget(self._connection, upstream)
+
+    def stored(self, site: str) -> Stored:
+        """What there is of a site, whoever has it."""
+        events = self._one(_STORED, site)
+        threads = self._one("SELECT count(*) FROM threads WHERE site = ?", site)
+        return Stored(site, events or 0, threads or 0)
 
     def report(self, upstream: str, site: str, start: Start = "all") -> Report:
         """Where the events of a site are, in one snapshot; ``start`` is where the upstream will
@@ -228,9 +242,8 @@ def _unmet(upstream: str) -> Report:
     return Report(upstream, nothing, 0, 0, 0, None, None, None, [], [], met=False)
 
 
-_EARLIER: Final = (
-    "SELECT count(*) FROM events JOIN threads USING (thread_no) WHERE site = ? AND seq <= ?"
-)
+_STORED: Final = "SELECT count(*) FROM events JOIN threads USING (thread_no) WHERE site = ?"
+_EARLIER: Final = f"{_STORED} AND seq <= ?"
 _OLDEST_HELD: Final = (
     "SELECT min(received_at) FROM hold JOIN events ON events.seq = since_seq"
     " WHERE upstream = ? AND reason <> ''"
