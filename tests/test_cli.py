@@ -23,6 +23,7 @@ from thumbseal import __version__, settings
 from thumbseal.cli import main
 from thumbseal.ids import ActorId, ThreadId, new_id
 from thumbseal.keys import Keys, new_key
+from thumbseal.replay.session import MAX_SITES
 from thumbseal.tokens import EVERY_ROLE, ThreadClaims, Tokens
 
 THUMBSEAL: Final = (sys.executable, "-m", "thumbseal")
@@ -374,6 +375,28 @@ def test_a_server_that_is_stopped_while_it_starts_stops(moment: str) -> None:
     """A signal that comes before it serves is not lost: else it would run until it is killed."""
     command = [sys.executable, "-c", EARLY, moment]
     assert subprocess.run(command, env=BARE, timeout=WAIT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("sites", [MAX_SITES, MAX_SITES + 1])
+def test_a_server_at_a_terminal_says_how_to_log_in(config: Path, sites: int) -> None:
+    """It prints a code, or where a code for all sites would be refused how to get one for one."""
+    more = '[sites.s{}]\nkeys = ["file:support.key"]\n'
+    with config.open("a") as file:
+        file.writelines(more.format(number) for number in range(1, sites))
+    terminal, end = os.openpty()
+    command = [*THUMBSEAL, "serve", "--config", str(config)]
+    with subprocess.Popen(command, env=BARE, stderr=end) as process, open(terminal) as screen:
+        os.close(end)
+        told = next(line for line in screen if line.startswith("Replay"))
+        process.terminate()
+        process.wait(WAIT)
+    way = told.rpartition(", ")[2]
+    if sites == MAX_SITES:
+        assert re.fullmatch(r"login code ([0-9A-Z]{4}-){2}[0-9A-Z]{4}\n", way)
+        return
+    assert way == "`thumbseal login --site NAME` prints a login code\n"
+    assert "--site" in refused(called("login", "--config", config))
+    assert called("login", "--config", config, "--site", "s1").exit_code == 0
 
 
 def test_check_log_tells_what_is_there(config: Path) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -21,7 +21,7 @@ from thumbseal.log.beside import open_beside
 from thumbseal.replay.session import MAX_SITES
 from thumbseal.tokens import BACKEND_LIFE, PassClaims
 from thumbseal.web.opening import open_thread, opened
-from thumbseal.web.sites import ServedSite, Sites
+from thumbseal.web.sites import ServedSite
 
 DAY: Final = 24 * 3600
 MAX_DAYS: Final = 3_650
@@ -145,11 +145,18 @@ def login(config: Path, site: str | None) -> None:
     configured = settings.read(config)
     if configured.replay.login == "off":
         raise SettingsError(f"{config}: replay.login is off, so there are no pages to log in to.")
-    served = Sites(configured)
-    chosen = [served.named(site)] if site else list(served.all.values())
-    if len(chosen) > MAX_SITES:
+    chosen = {site: named_site(config, site).policy} if site else configured.sites
+    code = login_code(chosen)
+    if code is None:
         raise SettingsError(f"A code opens at most {MAX_SITES} sites. Choose one with --site.")
-    click.echo(make_code({each.name: each.policy.signing_keys() for each in chosen}, time.time()))
+    click.echo(code)
+
+
+def login_code(sites: Mapping[str, settings.Site]) -> str | None:
+    """A code that opens these sites from now on; None if no log-in takes so many."""
+    if len(sites) > MAX_SITES:
+        return None
+    return make_code({name: site.signing_keys() for name, site in sites.items()}, time.time())
 
 
 @click.group()

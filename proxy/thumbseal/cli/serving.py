@@ -1,7 +1,6 @@
 """Commands that run a server: `serve` with settings, `demo` without."""
 
 import sys
-import time
 import webbrowser
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,7 @@ import structlog
 
 from thumbseal import journal, settings
 from thumbseal.cli.options import config_option, explained
-from thumbseal.codes import make_code
+from thumbseal.cli.secrets import login_code
 from thumbseal.demo.served import PAGES, demo_routes, demo_settings
 from thumbseal.errors import ThumbsealError
 from thumbseal.web.app import open_app
@@ -108,8 +107,9 @@ def demo(port: int, data: Path, open_: bool) -> None:
 
 def _invite(configured: settings.Settings, url: str, public_url: str | None = None) -> str:
     """Where people look at conversations, and a code that lets one of them in now."""
-    code = make_code({name: s.signing_keys() for name, s in configured.sites.items()}, time.time())
-    return f"Replay    {public_url or url}/replay, login code {code}"
+    code = login_code(configured.sites)
+    way = f"login code {code}" if code else "`thumbseal login --site NAME` prints a login code"
+    return f"Replay    {public_url or url}/replay, {way}"
 
 
 def _bounds(server: settings.Server) -> Bounds:
