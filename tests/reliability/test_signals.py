@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,15 +13,18 @@ from typing import Any, Final
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 
 from tests.doubles.lunary import Hang, LunaryDouble, SystemClock
 from tests.doubles.serving import serve
 from tests.proxy import ORIGIN, said
 from tests.reliability.conftest import Report
 from tests.reliability.server import Server, waited
+from thumbseal.cli import main
 from thumbseal.keys import new_key
 
 PATIENCE: Final = 60.0  # seconds for a trial
+NOWHERE: Final = "http://127.0.0.1:1"
 LONGEST: Final = 20.0  # seconds that a server may take to leave
 UNREADY: Final = 0.1  # seconds, but for those in which other processes had the processor
 HEADERS: Final = {"Origin": ORIGIN, "Content-Type": "text/plain;charset=UTF-8"}
@@ -142,6 +146,54 @@ def test_a_server_leaves_in_order(tmp_path: Path, report: Report, signals: int) 
     assert figures["unready_own_seconds"] <= UNREADY
     assert figures["ended_seconds"] <= LONGEST
     assert signals == 2 or figures["acknowledged_after"] > 0
+
+
+# A server whose live page waits for an hour, and which says when it does.
+PATIENT: Final = """
+import sys
+from thumbseal.cli import main
+from thumbseal.replay import live
+
+live.HOLD, wait = 3600.0, live._wait
+
+async def told(*arguments):
+    print('{"event": "waiting"}', file=sys.stderr, flush=True)
+    return await wait(*arguments)
+
+live._wait = told
+main()
+"""
+
+
+def test_a_server_with_somebody_looking_leaves_at_once(tmp_path: Path) -> None:
+    """A live page that waits for news is told that there is none, and its connection is over: it
+    is neither waited for nor cut off."""
+
+    async def run() -> tuple[httpx2.Response, int]:
+        async with (
+            asyncio.timeout(PATIENCE),
+            httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as http,
+            Server(tmp_path, NOWHERE, http, (sys.executable, "-c", PATIENT)) as server,
+        ):
+            await server.start()
+            url = await server.url()
+            await log_in(http, url, server.settings)
+            looking = asyncio.create_task(http.get(f"{url}/replay/live.json?after=0"))
+            await server.said("waiting")
+            server.send(signal.SIGTERM)
+            return await looking, await server.ended()
+
+    answer, status = asyncio.run(run())
+    assert (answer.status_code, answer.json()["rows"], status) == (200, [], 0)
+    assert answer.headers["connection"] == "close"
+
+
+async def log_in(http: httpx2.AsyncClient, url: str, config: Path) -> None:
+    """Have the client's cookie with a code of the command line."""
+    made = await asyncio.to_thread(CliRunner().invoke, main, ["login", "--config", str(config)])
+    form, own = {"code": made.stdout.strip()}, {"Sec-Fetch-Site": "same-origin"}
+    answer = await http.post(f"{url}/replay/login", data=form, headers=own)
+    assert answer.status_code == 303, answer.text
 
 
 def test_settings_change_under_load(tmp_path: Path, report: Report) -> None:

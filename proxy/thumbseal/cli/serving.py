@@ -69,7 +69,7 @@ def serve_settings(config: Path, dev: bool) -> None:
             structlog.get_logger().warning("restart_needed", settings=fixed)
 
     app = open_app(configured, dev=dev)
-    run(serve(app, listening, started, reread, bounds, Service.count_refusal))
+    run(serve(app, listening, started, reread, bounds, Service.count_refusal, Service.leave))
 
 
 @click.command()
@@ -102,7 +102,7 @@ def demo(port: int, data: Path, open_: bool) -> None:
             webbrowser.open(f"{url}/chat")
 
     app = open_app(configured, more=demo_routes, pages=PAGES)
-    run(serve(app, [listening], started))
+    run(serve(app, [listening], started, leave=Service.leave))
 
 
 def _invite(configured: settings.Settings, url: str, public_url: str | None = None) -> str:

@@ -1,5 +1,6 @@
 """The ground of the pages: what each of them is made from."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -15,7 +16,8 @@ from thumbseal.tokens import Tokens
 
 class Ground(Struct, frozen=True):
     """What the pages stand on: where they read, whom they let in, and how they are reached.
-    ``origin`` is the server's own, where the settings name it; ``upstreams`` are by "site/name"."""
+    ``origin`` is the server's own, where the settings name it; ``upstreams`` are by "site/name";
+    ``leaving`` is set when the server is about to end."""
 
     log: Log
     index: Index
@@ -23,6 +25,7 @@ class Ground(Struct, frozen=True):
     keys: Mapping[str, Keys]
     upstreams: Mapping[str, Upstream]
     attempts: Attempts
+    leaving: asyncio.Event
     clock: Callable[[], float]
     address_of: Callable[[Request], str | None]
     origin: str | None

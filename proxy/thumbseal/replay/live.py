@@ -7,7 +7,8 @@ in the log that it names lets the page go on after a lost connection, or with an
 
 import asyncio
 from collections import Counter
-from typing import Final
+from collections.abc import Collection
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -25,7 +26,7 @@ from thumbseal.replay.session import Viewer
 from thumbseal.replay.tail import Tail, read_newest, read_tail
 
 NEWEST: Final = 50  # events on the page before anything happens
-HOLD: Final = 5.0  # seconds that a question waits: a server that leaves has ten for them
+HOLD: Final = 5.0  # seconds that a question waits, unless the server leaves
 PER_SESSION: Final = 4  # questions at once: a browser makes six connections, and others need some
 IN_ALL: Final = 200
 
@@ -74,9 +75,12 @@ class LivePage:
         return await self._entrance.shown(tell)(request)  # the session may have ended meanwhile
 
     async def _news(self, request: Request, viewer: Viewer, wanted: Filter, after: int) -> Tail:
-        """What came after a place; nothing after some seconds, or once the client has gone."""
+        """What came after a place; nothing after some seconds, or once one of the two leaves."""
         watcher = self._ground.index.watch()
-        gone = asyncio.create_task(_disconnect(request))
+        ends = (
+            asyncio.create_task(_disconnect(request)),
+            asyncio.create_task(self._ground.leaving.wait()),
+        )
         until = asyncio.get_running_loop().time() + HOLD
         try:
             while True:
@@ -89,25 +93,28 @@ class LivePage:
                     self._ground.now,
                     after,
                 )
-                if tail.rows or tail.skipped or not await _wait(watcher, gone, until):
+                if tail.rows or tail.skipped or not await _wait(watcher, ends, until):
                     return tail
                 after = tail.cursor
         finally:
-            gone.cancel()
+            for each in ends:
+                each.cancel()
             self._ground.index.unwatch(watcher)
 
 
-async def _wait(watcher: asyncio.Event, gone: "asyncio.Task[None]", until: float) -> bool:
-    """Whether there may be news before that time, and somebody who wants them."""
+async def _wait(
+    watcher: asyncio.Event, ends: Collection["asyncio.Task[Any]"], until: float
+) -> bool:
+    """Whether there may be news before that time and before any of the ends."""
     news = asyncio.create_task(watcher.wait())
     left = until - asyncio.get_running_loop().time()
     try:
         done, _ = await asyncio.wait(
-            (news, gone), timeout=max(0, left), return_when=asyncio.FIRST_COMPLETED
+            (news, *ends), timeout=max(0, left), return_when=asyncio.FIRST_COMPLETED
         )
     finally:
         news.cancel()
-    return news in done and gone not in done
+    return done == {news}
 
 
 async def _disconnect(request: Request) -> None:

@@ -74,6 +74,7 @@ class Lasting(Struct, frozen=True):
     counters: Counters
     limiter: Limiter
     attempts: Attempts
+    leaving: asyncio.Event
 
 
 @asynccontextmanager
@@ -103,7 +104,7 @@ async def open_app(
     log.watch_commits(counters.count_commit)
     try:
         async with _indexing(log, server.log_path) as index:
-            lasting = Lasting(log, index, counters, Limiter(), Attempts())
+            lasting = Lasting(log, index, counters, Limiter(), Attempts(), asyncio.Event())
             service = Service(
                 lambda settings: build(
                     settings,
@@ -117,6 +118,7 @@ async def open_app(
                 lambda settings: _forwarding(settings, log, clock, steady or steady_clock()),
                 counters.count_reload,
                 counters.count_refusal,
+                lasting.leaving.set,
             )
             try:
                 await service.use(configured)
@@ -186,6 +188,7 @@ def _ground(
         keys={name: site.signing_keys() for name, site in configured.sites.items()},
         upstreams=configured.upstreams(),
         attempts=lasting.attempts,
+        leaving=lasting.leaving,
         clock=clock,
         address_of=addresses.of,
         origin=f"{parts.scheme}://{parts.netloc}" if parts.netloc else None,

@@ -14,7 +14,8 @@ Forwarding = Callable[[Settings], AbstractAsyncContextManager[None]]
 class Service:
     """An ASGI application over one log. ``make_app`` builds it for given settings, ``forwarding``
     has their upstreams served while it lasts; ``reloaded`` is told whether new ones are in force,
-    and ``refused`` the code of what a connection refuses before it is a request.
+    ``refused`` the code of what a connection refuses before it is a request, and ``leaves`` that
+    nobody may be kept waiting any more.
     """
 
     def __init__(
@@ -23,11 +24,13 @@ class Service:
         forwarding: Forwarding,
         reloaded: Callable[[bool], None],
         refused: Callable[[str], None],
+        leaves: Callable[[], None],
     ) -> None:
         self._make_app = make_app
         self._forwarding = forwarding
         self._reloaded = reloaded
         self._refused = refused
+        self._leaves = leaves
         self._app: ASGIApp
         self._settings: Settings | None = None
         self._at_work = AsyncExitStack()
@@ -38,6 +41,10 @@ class Service:
     def count_refusal(self, code: str) -> None:
         """Note what a connection has refused."""
         self._refused(code)
+
+    def leave(self) -> None:
+        """Keep nobody waiting from now on: the server is about to end."""
+        self._leaves()
 
     async def use(self, configured: Settings) -> None:
         """Go by these settings from now on; requests under way end as they began.

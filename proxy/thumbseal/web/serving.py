@@ -72,16 +72,19 @@ async def serve(
     reread: Callable[[A], Awaitable[None]] | None = None,
     bounds: Bounds = USUAL,
     refused: Callable[[A, str], None] = lambda app, code: None,
+    leave: Callable[[A], None] = lambda app: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish the requests under way, and close the app.
 
-    ``reread`` is what SIGHUP asks for; ``refused`` gets the code of what no application sees.
+    ``reread`` is what SIGHUP asks for; ``refused`` gets the code of what no application sees, and
+    ``leave`` has the app answer whom it keeps waiting.
     """
     door = Door(bounds)
     server = _Server(door)
     _hear_signals(server)
     async with app as service:
         door.refused = partial(refused, service)
+        server.leave = partial(leave, service)
         server.config.app = Leaving(service, lambda: server.leaving)
         for each in listening:
             each.setblocking(False)
@@ -107,6 +110,8 @@ async def serve(
 class _Server(uvicorn.Server):
     """Uvicorn that goes on for a moment after SIGTERM, unready, and stops at a second one or at
     Ctrl-C without that moment."""
+
+    leave: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, door: Door) -> None:
         self.leaving = False
@@ -142,6 +147,9 @@ class _Server(uvicorn.Server):
         for connection in [each for door in doors for each in _last_in(door)]:
             await self._loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(LAST)
+        # In one go with what closes each connection after its answer: whoever is told that there
+        # is no news asks again at once.
+        self.leave()
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
