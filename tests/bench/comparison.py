@@ -12,7 +12,7 @@ from tests.bench.machine import Served
 @dataclass(frozen=True)
 class Round:
     """One round of one side: units a second, the load, and the seconds of CPU that the server
-    used for it, None where the system does not tell."""
+    used for it, also after its answers; None where the system does not tell."""
 
     rate: float
     load: Load
@@ -43,6 +43,7 @@ class Side:
         requests = self.write()
         before = self.served.cpu()
         load = generate(self.served.port, requests, self.expected)
+        self.served.settle()
         after = self.served.cpu()
         used = None if before is None or after is None else after - before
         return Round(load.rate * self.worth, load, used)

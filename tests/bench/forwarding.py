@@ -126,7 +126,7 @@ def drain(start: Start, messages: int) -> Drained:
         with start(port) as served:
             ready = time.perf_counter() - began
             await upstream.wait(messages)
-            memory = peak(served.process.pid)
+            memory = sum(map(peak, served.family()))
         came = sorted(upstream.came.values())
         return Drained(len(came) / (came[-1] - came[0]), ready, memory)
 

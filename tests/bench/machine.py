@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 PACKAGES: Final = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "itsdangerous")
 SYNCS: Final = 200
+STILL: Final = 0.5  # seconds without work after which there is none left
+TOLD: Final = Path("/proc/self/stat")
 POLL: Final = 0.05  # seconds between looks at what a server has said
 PAGE: Final = b"\0" * 4096
 
@@ -78,12 +80,27 @@ class Served:
     port: int
 
     def cpu(self) -> float | None:
-        """The seconds of CPU it has used so far; None where the system does not tell."""
-        stat = Path(f"/proc/{self.process.pid}/stat")
-        if not stat.exists():
-            return None
-        user, system = stat.read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
+        """The seconds of CPU that it and its children have used so far; None where the system does
+        not tell."""
+        return sum(map(_cpu, self.family())) if TOLD.exists() else None
+
+    def settle(self) -> None:
+        """Return once it has done what was left to do after its answers."""
+        before = None
+        while (now := self.cpu()) != before:
+            before = now
+            time.sleep(STILL)
+
+    def family(self) -> list[int]:
+        """It and its children, by their ids."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        children = [child for task in tasks for child in (task / "children").read_text().split()]
+        return [self.process.pid, *map(int, children)]
+
+
+def _cpu(process: int) -> float:
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
 
 
 @contextmanager
