@@ -8,29 +8,12 @@ from pathlib import Path
 from typing import Final, assert_never
 from urllib.parse import urlsplit
 
-import structlog
 from msgspec import Struct
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from thumbseal import __version__, indexing, retention, settings
-from thumbseal.errors import (
-    BadRequest,
-    Internal,
-    LogError,
-    LogFull,
-    LogOverloaded,
-    MethodNotAllowed,
-    NotFound,
-    RequestError,
-    StorageFull,
-    TooMany,
-    Unavailable,
-)
 from thumbseal.forwarder import Forwarder, steady_clock
 from thumbseal.index.asking import Index
 from thumbseal.log import Log
@@ -45,25 +28,24 @@ from thumbseal.upstreams.lunary import LunaryUpstream
 from thumbseal.upstreams.network import make_client
 from thumbseal.upstreams.webhook import WebhookUpstream
 from thumbseal.web import health
-from thumbseal.web.access import CODE, HEADER, Access
+from thumbseal.web.access import HEADER, Access
 from thumbseal.web.address import Addresses
 from thumbseal.web.embed import Embed
+from thumbseal.web.forks import Doors, Wing
+from thumbseal.web.handlers import HANDLERS
 from thumbseal.web.ingest import Ingest
 from thumbseal.web.limits import Limiter
 from thumbseal.web.lunary_api import LunaryApi
 from thumbseal.web.metrics import Counters, Metrics
 from thumbseal.web.openapi import OpenApi
 from thumbseal.web.preflights import Preflights
-from thumbseal.web.problems import encode
-from thumbseal.web.recording import Recorder, Told
+from thumbseal.web.recording import Recorder
 from thumbseal.web.service import Service
 from thumbseal.web.sites import Sites
 from thumbseal_widget import Release, release
 
 Clock = Callable[[], float]
 FINISH: Final = 5.0  # seconds for deliveries under way when the server stops
-RETRY_AFTER: Final = "5"  # seconds; a log that cannot be written is not well within one
-_logger: Final = structlog.get_logger()
 
 
 class Lasting(Struct, frozen=True):
@@ -154,20 +136,14 @@ def build(
         *health.routes(log),
     ]
     routes += [*OpenApi(routes, configured.server.public_url).routes(), *more]
-    handlers = {
-        RequestError: _refuse,
-        LogError: _unavailable,
-        HTTPException: _http_error,
-        Exception: _failed,
-    }
-    inner = Starlette(routes=routes, exception_handlers=handlers)
+    inner = Starlette(routes=routes, exception_handlers=HANDLERS)
     public: ASGIApp = Preflights(inner, sites.origins, ("Retry-After", HEADER))
     if configured.replay.login != "off":
         ground = _ground(configured, lasting, sites, addresses, clock)
         public = Wing(public, make_replay(ground), PATH)
     if configured.server.metrics is None:
         return Access(public, counters.count_request)
-    own = Starlette(routes=metrics.own_routes(), exception_handlers=handlers)
+    own = Starlette(routes=metrics.own_routes(), exception_handlers=HANDLERS)
     port = settings.address(configured.server.metrics)[1]
     return Access(Doors(public, own, port), counters.count_request)
 
@@ -255,62 +231,3 @@ async def _upstream(configured: settings.Upstream, clock: Clock) -> AsyncIterato
                 yield WebhookUpstream(configured, client, clock)
         case _:
             assert_never(configured)
-
-
-class Doors:
-    """Two applications behind one server: what comes in at ``port`` is for the ``own`` one."""
-
-    def __init__(self, public: ASGIApp, own: ASGIApp, port: int) -> None:
-        self._public = public
-        self._own = own
-        self._port = port
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        here = scope.get("server") or (None, None)
-        await (self._own if here[1] == self._port else self._public)(scope, receive, send)
-
-
-class Wing:
-    """An application, and another one at a ``path`` and below it."""
-
-    def __init__(self, public: ASGIApp, wing: ASGIApp, path: str) -> None:
-        self._public = public
-        self._wing = wing
-        self._path = path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else ""
-        inside = path == self._path or path.startswith(f"{self._path}/")
-        await (self._wing if inside else self._public)(scope, receive, send)
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)  # noqa: S101  the handler table says so
-    request.scope[CODE] = error.code
-    response = Told(encode(error), error.status)
-    if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(error.wait)
-    return response
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    if not isinstance(error, LogOverloaded):  # the metrics tell of that, a flood of lines would not
-        remedy = "Look at the disk of server.log, and at its permissions."
-        _logger.error("log_failed", error=str(error), remedy=remedy)
-    text = "The server cannot store events at the moment. Send them again later."
-    refusal = StorageFull(text) if isinstance(error, LogFull) else Unavailable(text)
-    response = await _refuse(request, refusal)
-    response.headers["Retry-After"] = RETRY_AFTER
-    return response
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  the handler table says so
-    kinds: dict[int, type[RequestError]] = {404: NotFound, 405: MethodNotAllowed}
-    response = await _refuse(request, kinds.get(error.status_code, BadRequest)(error.detail))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    return await _refuse(request, Internal())
