@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from click.testing import CliRunner
 
-from tests.proxy import Proxy, make_settings, running
+from tests.proxy import ORIGIN, Proxy, make_settings, running
 from thumbseal import __version__
 from thumbseal.cli import main
 from thumbseal.web.scripts import choose, knows
@@ -138,6 +138,17 @@ def test_a_pinned_file_may_be_loaded_anywhere_and_for_ever(
     assert headers["cross-origin-resource-policy"] == "cross-origin"
     assert headers["x-content-type-options"] == "nosniff"
     assert "set-cookie" not in headers
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://elsewhere.example"])
+def test_who_may_read_a_file_is_said_once(
+    proxy: Proxy, files: dict[str, dict[str, str]], origin: str
+) -> None:
+    """Browsers refuse an answer that allows two origins."""
+    for path in ("/widget.js", *(file["url"] for file in files.values())):
+        headers = proxy.http.get(path, headers={"Origin": origin}).headers
+        assert headers.get_list("access-control-allow-origin") == ["*"]
+        assert headers["vary"] == "Accept-Encoding, Origin"
 
 
 def test_the_moving_script_is_asked_for_again_soon(proxy: Proxy) -> None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from thumbseal.web.headers import header
 
 ASKED: Final = "/v1/runs/"  # Lunary's SDKs send their key in a header, so browsers ask first
+ALLOWED: Final = b"access-control-allow-origin"
 ORIGINS: Final = 256  # remembered; most sites have one or two
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -45,7 +46,10 @@ class Preflights:
 
         async def granting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *granted]
+                headers = message["headers"]
+                open_to_all = ALLOWED in dict(headers)  # as the widget's files are
+                more = [each for each in granted if not open_to_all or each[0] != ALLOWED]
+                message["headers"] = [*headers, *more]
             await send(message)
 
         await self._app(scope, receive, granting)
