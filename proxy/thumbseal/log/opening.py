@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -248,10 +249,15 @@ def _check_header(path: Path) -> None:
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
+    if connection.execute(_SHAPE).fetchall() != _our_shape():
+        raise sqlite3.DatabaseError("its tables are not ours")
+
+
+@cache
+def _our_shape() -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         _step(fresh, 0)
-        if connection.execute(_SHAPE).fetchall() != fresh.execute(_SHAPE).fetchall():
-            raise sqlite3.DatabaseError("its tables are not ours")
+        return fresh.execute(_SHAPE).fetchall()
 
 
 def _text(raw: bytes) -> str:
