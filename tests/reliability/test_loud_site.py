@@ -7,8 +7,6 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
@@ -24,6 +22,7 @@ from tests.doubles.serving import serve
 from tests.proxy import ORIGIN
 from tests.raw import Raw, running_raw
 from tests.reliability.conftest import Report
+from tests.reliability.loud import Loud, loud
 from tests.reliability.test_overload import read_answer
 from thumbseal.keys import Keys, new_key
 from thumbseal.tokens import Tokens
@@ -32,7 +31,6 @@ BLOCK: Final = float(os.environ.get("THUMBSEAL_LOUD", "1"))  # seconds, of each 
 BLOCKS: Final = 3
 QUIET: Final = 5.0  # requests a second
 LOUD: Final = 100 * QUIET
-CONNECTIONS: Final = 20  # of the loud site
 PATIENCE: Final = 60.0 + 10 * BLOCK
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SETTINGS: Final = """\
@@ -76,23 +74,13 @@ class Talker:
         self.took: list[float] = []
         self.answered: dict[str, float] = {}
 
-    async def talk(self, seconds: float, rate: float, connections: int) -> None:
+    async def talk(self, seconds: float, rate: float) -> None:
         requests = write_requests(self._tokens, int(seconds * rate), 1, 0)
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        lanes = [requests[lane::connections] for lane in range(connections)]
-        await asyncio.gather(
-            *(
-                self._lane(lane, start + number / rate, connections / rate)
-                for number, lane in enumerate(lanes)
-            )
-        )
-
-    async def _lane(self, requests: list[bytes], start: float, every: float) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         loop = asyncio.get_running_loop()
+        start = loop.time()
         for number, request in enumerate(requests):
-            await asyncio.sleep(start + number * every - loop.time())
+            await asyncio.sleep(start + number / rate - loop.time())
             began = time.monotonic()
             writer.write(request)
             status, answer = await read_answer(reader)
@@ -102,17 +90,6 @@ class Talker:
             (event,) = json.loads(request.partition(b"\r\n\r\n")[2])["events"]
             self.answered[event["id"]] = now
         writer.close()
-
-
-@asynccontextmanager
-async def beside(talker: Talker | None) -> AsyncIterator[None]:
-    """A loud neighbour while this lasts, if there is one."""
-    if talker is None:
-        yield
-        return
-    loud = asyncio.create_task(talker.talk(BLOCK, LOUD, CONNECTIONS))
-    yield
-    await loud
 
 
 @pytest.fixture
@@ -134,22 +111,22 @@ def test_a_loud_site_takes_nothing_from_a_quiet_one(
     raw_and_receiver: tuple[Raw, Receiver], tmp_path: Path, report: Report
 ) -> None:
     raw, receiver = raw_and_receiver
-    tokens = {
-        name: Tokens(name, Keys.derive([(tmp_path / f"{name}.key").read_text()]))
-        for name in ("quiet", "loud")
-    }
-    figures = asyncio.run(asyncio.wait_for(by_turns(raw, receiver, tokens), PATIENCE))
+    quiet = Tokens("quiet", Keys.derive([(tmp_path / "quiet.key").read_text()]))
+    requests = int(BLOCK * LOUD)
+    with loud(raw.port, "loud", tmp_path / "loud.key", requests, LOUD, BLOCKS) as neighbour:
+        measured = by_turns(raw, receiver, quiet, neighbour)
+        figures = asyncio.run(asyncio.wait_for(measured, PATIENCE))
     report({"test": "loud_site", "block_seconds": BLOCK, **figures})
 
 
-async def by_turns(raw: Raw, receiver: Receiver, tokens: dict[str, Tokens]) -> dict[str, Any]:
-    alone, disturbed = (Talker(raw.port, tokens["quiet"]) for _ in range(2))
-    loud = Talker(raw.port, tokens["loud"])
-    await Talker(raw.port, tokens["quiet"]).talk(1, QUIET, 1)  # to warm up
+async def by_turns(raw: Raw, receiver: Receiver, quiet: Tokens, neighbour: Loud) -> dict[str, Any]:
+    alone, disturbed = Talker(raw.port, quiet), Talker(raw.port, quiet)
+    await Talker(raw.port, quiet).talk(1, QUIET)  # to warm up
     for _ in range(BLOCKS):
-        await alone.talk(BLOCK, QUIET, 1)
-        async with beside(loud):
-            await disturbed.talk(BLOCK, QUIET, 1)
+        await alone.talk(BLOCK, QUIET)
+        await asyncio.to_thread(neighbour.begin)
+        await disturbed.talk(BLOCK, QUIET)
+        await asyncio.to_thread(neighbour.finish)
     expected = alone.answered.keys() | disturbed.answered.keys()
     while not expected <= receiver.came.keys():  # noqa: ASYNC110  no event crosses processes
         await asyncio.sleep(0.05)
@@ -158,7 +135,6 @@ async def by_turns(raw: Raw, receiver: Receiver, tokens: dict[str, Tokens]) -> d
         for each in (alone, disturbed)
     ]
     return {
-        "loud_requests": len(loud.took),
         "p50_ms": [ms(median(each.took)) for each in (alone, disturbed)],
         "p99_ms": [ms(p99(each.took)) for each in (alone, disturbed)],
         "p99_ratio": round(p99(disturbed.took) / p99(alone.took), 2),
