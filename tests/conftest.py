@@ -6,6 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.indexed import await_followers
 from tests.proxy import Proxy, make_settings, running
 
 # An example may take as long as a busy machine makes it: no test is a matter of time.
@@ -17,6 +18,13 @@ hypothesis.settings.load_profile("untimed")
 def anyio_backend() -> str:
     """The only event loop that the server runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """However the servers of the tests have ended, no process of theirs outlives them."""
+    yield
+    await_followers(tmp_path_factory.getbasetemp(), 0)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -14,6 +14,7 @@ from thumbseal.index.keeping import Keeper
 from thumbseal.log.ledger import last_seq
 
 SITES: Final = ("support",)
+MODULE: Final = "thumbseal.index.following"
 T = TypeVar("T")
 Rows = dict[str, list[tuple[object, ...]]]
 
@@ -45,6 +46,26 @@ def wait_for(log_path: Path, done: Callable[[], bool], seconds: float = 20) -> N
     while not (_has_all(log_path) and done()):
         assert time.monotonic() < until, "the index does not follow its log"
         time.sleep(0.02)
+
+
+def followers(folder: Path) -> list[int]:
+    """The processes that keep an index in a folder up to date, or below it, as Linux names them."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(ProcessLookupError, FileNotFoundError):  # it has ended
+            words = each.read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+            if words[-2:-1] == [MODULE] and Path(words[-1]).is_relative_to(folder):
+                found.append(int(each.parent.name))
+    return found
+
+
+def await_followers(folder: Path, count: int, seconds: float = 20) -> list[int]:
+    """The same, once there are so many."""
+    until = time.monotonic() + seconds
+    while len(found := followers(folder)) != count:
+        assert time.monotonic() < until, found
+        time.sleep(0.02)
+    return found
 
 
 def content(log_path: Path) -> Rows:

@@ -57,7 +57,7 @@ async def _live(
                 case "expire":
                     await log.expire({"support": Retention(idle=5)}, number)
                 case "step":
-                    keeper.step(limit)
+                    keeper.step(limit, chance.choice([0, 60]))
                 case "reset":
                     keeper.reset()
         while keeper.step(limit).more:

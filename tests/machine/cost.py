@@ -1,5 +1,6 @@
 """What a process costs, as Linux counts it."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,12 @@ MIB: Final = 1024 * 1024
 def peak(pid: int) -> int:
     """The most bytes of memory that a process has had, since it began or since a `Cost` of it."""
     return _status(pid, "VmHWM")
+
+
+def cpu(pid: int) -> float:
+    """The seconds of a processor that a process has used."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def _status(pid: int, name: str) -> int:

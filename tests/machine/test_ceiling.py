@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from tests.bench.history import write_history
 from tests.doubles.serving import serve
+from tests.indexed import await_followers
 from tests.machine.control_group import ControlGroup, control_group
 from tests.machine.cost import MIB, peak
 from tests.raw import Raw, running_raw
@@ -96,9 +97,11 @@ def test_a_million_events_wait_in_256_mib(tmp_path: Path, report: Report) -> Non
             before = receiver.taken
             with serving_within(tmp_path, group) as (raw, ready):
                 receiver.wait(before + DELIVERED)
+                (index,) = await_followers(tmp_path, 1)
                 figures |= {
                     f"{start}_ready_after": round(ready, 2),
                     f"{start}_peak_mib": round(peak(raw.process.pid) / MIB),
+                    f"{start}_index_peak_mib": round(peak(index) / MIB),
                 }
             assert group.killed() == 0
             assert ready < READY

@@ -6,7 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from thumbseal.log.opening import FAILURES, connect, is_damage, own
+from thumbseal.log.ledger import last_seq
+from thumbseal.log.opening import FAILURES, connect, is_damage, join, own
 
 VERSION: Final = 1  # an index of another version is made anew
 TABLES: Final = ("state", "thread", "label", "answer", "vote", "docs")
@@ -32,6 +33,18 @@ def prepare(log_path: Path) -> None:
             raise
         discard(path)
         make(path)
+
+
+def is_needed(log_path: Path) -> bool:
+    """Whether an index has something to follow or to forget: there is an event in the log, or the
+    index knows of one.
+
+    Raises:
+        sqlite3.Error, OSError: one of the files cannot be used.
+    """
+    with closing(join(log_path)) as log, closing(open_index(index_path(log_path))) as index:
+        (cursor,) = index.execute("SELECT cursor FROM state").fetchone()
+        return bool(cursor or last_seq(log))
 
 
 def empty_beside(log_path: Path) -> None:
@@ -60,9 +73,8 @@ def make(path: Path) -> None:
     path.touch(mode=0o600)  # what people say is for the server's user alone
     with closing(open_index(path)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
+        if version != VERSION or not connection.execute("SELECT cursor FROM state").fetchone():
             empty(connection)
-        connection.execute("SELECT cursor FROM state").fetchone()
 
 
 def discard(path: Path) -> None:

@@ -5,8 +5,8 @@ was read is not missed. Each step is one transaction of the index that begins wi
 command may take steps beside the server.
 """
 
+import math
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -49,7 +49,6 @@ class Keeper:
         self._inode = 0
         self._version = -1
         self._files = ExitStack()
-        self._hurried = threading.Event()
 
     def __enter__(self) -> Self:
         self.open()
@@ -68,10 +67,6 @@ class Keeper:
         """Let go of the files, however far they were opened."""
         self._files.close()
 
-    def hurry(self) -> None:
-        """Rest no more, from any thread: somebody waits for the step under way to end."""
-        self._hurried.set()
-
     @property
     def is_current(self) -> bool:
         """Whether the log's path still leads to the file that is open."""
@@ -81,13 +76,14 @@ class Keeper:
         """Forget all, and take the next step from the log's beginning."""
         empty(self._index)
 
-    def step(self, limit: int, rest: float = 0.0) -> Step:
-        """Index up to this many events; once there are no more, drop what the log has no more.
-        After each thread it rests for ``rest`` times as long as that took.
+    def step(self, limit: int, seconds: float = math.inf) -> Step:
+        """Index up to this many events, as far as it gets within ``seconds``, but one thread at
+        least; once there are no more, drop what the log has no more.
 
         Raises:
             sqlite3.Error, OSError: one of the files cannot be used.
         """
+        until = time.monotonic() + seconds
         if self._is_of_another_log():
             self.reset()
         (version,) = self._log.execute("PRAGMA data_version").fetchone()
@@ -95,7 +91,7 @@ class Keeper:
             return Step(still, False, False)
         with _transaction(self._log, "BEGIN"), _transaction(self._index, "BEGIN IMMEDIATE"):
             cursor, purging = self._index.execute("SELECT cursor, purging FROM state").fetchone()
-            upto, whole = self._add(cursor, limit, rest)
+            upto, whole = self._add(cursor, limit, until)
             gone = self._drop_gone() if whole and version != self._version else 0
             self._index.execute(
                 "UPDATE state SET cursor = ?, log = ?, purging = ?",
@@ -104,16 +100,8 @@ class Keeper:
             total = last_seq(self._log)
         if whole:
             self._version = version
-        with self._resting(rest):
-            merging = bool(purging or gone) and self._purge()
+        merging = bool(purging or gone) and self._purge()
         return Step(Progress(upto, total), bool(gone) or upto > cursor, not whole or merging)
-
-    @contextmanager
-    def _resting(self, times: float) -> Iterator[None]:
-        """Do nothing afterwards for so many times as long as what was done took."""
-        began = time.perf_counter()
-        yield
-        self._hurried.wait(times * (time.perf_counter() - began))
 
     def _is_of_another_log(self) -> bool:
         cursor, inode = self._index.execute("SELECT cursor, log FROM state").fetchone()
@@ -125,17 +113,21 @@ class Keeper:
         total = last_seq(self._log)
         return None if purging or cursor < total else Progress(cursor, total)
 
-    def _add(self, cursor: int, limit: int, rest: float) -> tuple[int, bool]:
+    def _add(self, cursor: int, limit: int, until: float) -> tuple[int, bool]:
         """The new cursor, and whether nothing is left behind it."""
         rows = self._log.execute(
             "SELECT seq, thread_no FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (cursor, limit)
         ).fetchall()
-        for thread_no, seq in {thread_no: seq for seq, thread_no in rows}.items():
-            if not self._has(thread_no, seq):
-                with self._resting(rest):
-                    write(self._index, self._described(thread_no))
+        left, upto = {thread_no: seq for seq, thread_no in rows}, cursor
+        for seq, thread_no in rows:
+            last = left.pop(thread_no, None)
+            if last is not None and not self._has(thread_no, last):
+                if upto > cursor and time.monotonic() >= until:
+                    return upto, False
+                write(self._index, self._described(thread_no))
+            upto = seq
         whole = len(rows) < limit
-        return (last_seq(self._log) if whole else rows[-1][0]), whole
+        return (last_seq(self._log) if whole else upto), whole
 
     def _has(self, thread_no: int, seq: int) -> bool:
         """Whether an earlier step has read on in a thread as far as that."""

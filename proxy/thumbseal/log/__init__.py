@@ -5,16 +5,19 @@ cursor: it takes a claim, works on it, and settles it; a crash between the two r
 Nothing in this protocol lists all there is.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct
 
 from thumbseal.events import AnyEntry, Event, Reason, Source
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
-from thumbseal.patterns import Rule
-from thumbseal.tokens import PassClaims
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from thumbseal.patterns import Rule
+    from thumbseal.tokens import PassClaims
 
 MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
 
@@ -235,7 +238,7 @@ class Log(Protocol):
     def barriers(self) -> Barriers:
         """The barriers as of at most a second ago."""
 
-    def redact(self, rules: Mapping[str, Sequence[Rule]]) -> None:
+    def redact(self, rules: Mapping[str, Sequence["Rule"]]) -> None:
         """Take this out of every event from now on before it is stored, by site."""
 
     async def append(
@@ -251,11 +254,11 @@ class Log(Protocol):
     async def aliases(self, site: str, names: Sequence[str]) -> dict[str, Alias]:
         """What is known of these names."""
 
-    async def spell(self, site: str, claims: PassClaims, key: str) -> None:
+    async def spell(self, site: str, claims: "PassClaims", key: str) -> None:
         """Have the ids that are recorded by now known as they are, and as Lunary's SDK for Python
         hashes them with this key, a backend token of these claims."""
 
-    async def alias_keys(self, site: str) -> list[PassClaims]:
+    async def alias_keys(self, site: str) -> list["PassClaims"]:
         """The keys that were ever given to `spell`."""
 
     async def read(self, site: str, thread: ThreadId) -> StoredThread | None:
@@ -331,7 +334,7 @@ class Log(Protocol):
     async def check(self) -> None:
         """Return if an event could be written now, into a log that is not known to be damaged."""
 
-    def watch(self) -> asyncio.Event:
+    def watch(self) -> "asyncio.Event":
         """An event that is set whenever something was stored."""
 
     async def close(self) -> None:
