@@ -17,6 +17,8 @@ from statistics import median
 from typing import IO, Final
 from urllib.parse import urlsplit
 
+from tests.machine.cost import cpu
+
 PACKAGES: Final = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "itsdangerous")
 SYNCS: Final = 200
 STILL: Final = 0.5  # seconds without work after which there is none left
@@ -82,7 +84,7 @@ class Served:
     def cpu(self) -> float | None:
         """The seconds of CPU that it and its children have used so far; None where the system does
         not tell."""
-        return sum(map(_cpu, self.family())) if TOLD.exists() else None
+        return sum(map(cpu, self.family())) if TOLD.exists() else None
 
     def settle(self) -> None:
         """Return once it has done what was left to do after its answers."""
@@ -96,11 +98,6 @@ class Served:
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         children = [child for task in tasks for child in (task / "children").read_text().split()]
         return [self.process.pid, *map(int, children)]
-
-
-def _cpu(process: int) -> float:
-    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
 
 
 @contextmanager
