@@ -68,10 +68,10 @@ class Cores:
         return cls(free[0], free[1]) if len(free) > 1 else cls()
 
 
-def pin(core: int | None) -> None:
-    """Keep this process, and those it starts from now on, on one core."""
+def pin(core: int | None, process: int = 0) -> None:
+    """Keep a process, if not this one, and those it starts from now on, on one core."""
     if sys.platform == "linux" and core is not None:
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(process, {core})
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Served:
 
     process: subprocess.Popen[str]
     port: int
+    cores: Cores
 
     def cpu(self) -> float | None:
         """The seconds of CPU that it and its children have used so far; None where the system does
@@ -87,7 +88,10 @@ class Served:
         return sum(map(cpu, self.family())) if TOLD.exists() else None
 
     def settle(self) -> None:
-        """Return once it has done what was left to do after its answers."""
+        """Return once it has done what was left to do after its answers. Its children leave its
+        core to it from now on, as they would on a machine that does nothing else."""
+        for child in self.family()[1:]:
+            pin(self.cores.generator, child)
         before = None
         while (now := self.cpu()) != before:
             before = now
@@ -95,6 +99,8 @@ class Served:
 
     def family(self) -> list[int]:
         """It and its children, by their ids."""
+        if not TOLD.exists():
+            return [self.process.pid]
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         children = [child for task in tasks for child in (task / "children").read_text().split()]
         return [self.process.pid, *map(int, children)]
@@ -111,7 +117,7 @@ def serving(module: str, *arguments: str, cores: Cores) -> Iterator[Served]:
         process = subprocess.Popen(command, stderr=said, text=True)
         pin(cores.generator)
         try:
-            yield Served(process, _port(process, said))
+            yield Served(process, _port(process, said), cores)
         finally:
             process.terminate()
             process.wait()
