@@ -28,6 +28,7 @@ ELSEWHERE: Final = {
     ("docs/operating.md", "sh", "Back up.*|Find what is dead.*|Rotate a key|Take a token back"): (
         "tests/test_operating_page.py"
     ),
+    ("docs/operating.md", "yaml", ".*"): "tests/test_metrics.py",
     ("docs/webhooks.md", "json|python", ".*"): "tests/test_webhook_page.py",
     (".*", "toml", ".*"): "tests/test_documents.py",
 }

@@ -29,7 +29,7 @@ from thumbseal import settings
 from thumbseal.keys import new_key
 
 #: What each language's blocks are given to here; without a language stands what a terminal shows.
-LANGUAGES: Final = {"", "html", "http", "js", "json", "python", "sh", "toml"}
+LANGUAGES: Final = {"", "html", "http", "js", "json", "python", "sh", "toml", "yaml"}
 ADDRESS: Final = "https://feedback.example.com"
 SETTINGS: Final = f"""[server]
 log = "sqlite:thumbseal.db"
