@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from thumbseal.index import Progress
 from thumbseal.index.keeping import Keeper
+from thumbseal.log.ballast import leaves_room
 from thumbseal.log.opening import FAILURES
 
 EVENTS: Final = 2_000  # of a step, at most
@@ -85,6 +86,9 @@ def follow(log_path: Path, server: Server) -> None:
     while not server.ended:
         with Keeper(log_path) as keeper:
             while keeper.is_current and not server.ended:
+                if not leaves_room(log_path):
+                    server.rest(EVERY)
+                    continue
                 began = time.process_time()
                 step = keeper.step(EVENTS, SECONDS)
                 took = time.process_time() - began

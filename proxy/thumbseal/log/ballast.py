@@ -53,6 +53,14 @@ class Ballast:
         return shutil.disk_usage(self._path.parent).free
 
 
+def leaves_room(path: Path) -> bool:
+    """Whether others may write beside the log at ``path``. What its ballast gave up is not theirs:
+    deliveries could not be settled any more."""
+    if path.with_name(f"{path.name}.ballast").exists():
+        return True
+    return shutil.disk_usage(path.parent).free >= 2 * SIZE
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that there is no room: also where SQLite could not extend its index
     of the journal, which is an input/output error."""
