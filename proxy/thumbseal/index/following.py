@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from thumbseal.index import Progress
 from thumbseal.index.keeping import Keeper
-from thumbseal.log.ballast import leaves_room
+from thumbseal.log.ballast import Ballast
 from thumbseal.log.opening import FAILURES
 
 EVENTS: Final = 2_000  # of a step, at most
@@ -82,11 +82,11 @@ def follow(log_path: Path, server: Server) -> None:
     Raises:
         sqlite3.Error, OSError: the log or the index cannot be used.
     """
-    news = True
+    news, ballast = True, Ballast(log_path)
     while not server.ended:
         with Keeper(log_path) as keeper:
             while keeper.is_current and not server.ended:
-                if not leaves_room(log_path):
+                if not ballast.leaves_room():
                     server.rest(EVERY)
                     continue
                 began = time.process_time()

@@ -27,7 +27,7 @@ class Ballast:
         if self._path.exists() and self._path.stat().st_size == SIZE:
             self.full = False
             return
-        if self._free() < 2 * SIZE:
+        if not self._has_room():
             return
         try:
             with self._path.open("wb") as file:
@@ -49,16 +49,13 @@ class Ballast:
             return False
         return True
 
-    def _free(self) -> int:
-        return shutil.disk_usage(self._path.parent).free
+    def leaves_room(self) -> bool:
+        """Whether others may write beside the log. What the ballast gave up is not theirs:
+        deliveries could not be settled any more."""
+        return self._path.exists() or self._has_room()
 
-
-def leaves_room(path: Path) -> bool:
-    """Whether others may write beside the log at ``path``. What its ballast gave up is not theirs:
-    deliveries could not be settled any more."""
-    if path.with_name(f"{path.name}.ballast").exists():
-        return True
-    return shutil.disk_usage(path.parent).free >= 2 * SIZE
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self._path.parent).free >= 2 * SIZE
 
 
 def is_full(error: BaseException) -> bool:

@@ -285,10 +285,9 @@ def _answer(
     sent = [entry for entry in entries if not isinstance(entry, Verdict)]
     named = [token for entry in sent for _, token in named_in(entry) if is_ref(token)]
     refs = dict.fromkeys([*envelope.refs, *named])
-    want = envelope.want
     return RecordedAnswer(
         results,
-        opening.blanks(site, entered.claims, want, now) if want else [],
+        opening.blanks(site, entered.claims, envelope.want, now),
         opening.bound(site, entered.claims, refs, now) if refs else UNSET,
         opening.opened(site, entered.fresh) if entered.fresh else UNSET,
         read,

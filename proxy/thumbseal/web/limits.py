@@ -50,10 +50,9 @@ class Limiter:
         for (kind, actor, thread), places in groups.items():
             scopes = {"actor": actor, "thread": thread, "address": address, "site": site.name}
             room, pause = self._take(site, kind, scopes, len(places))
-            if pause:
-                wait = max(wait, pause)
-                for place in places[room:]:
-                    admitted[place] = OVER_LIMIT
+            wait = max(wait, pause)
+            for place in places[room:]:
+                admitted[place] = OVER_LIMIT
         if wait and not any(isinstance(each, Draft) for each in admitted):
             raise TooMany(wait)
         return admitted

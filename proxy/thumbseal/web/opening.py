@@ -170,6 +170,8 @@ def bound(
 def _blanks(
     site: ServedSite, claims: ThreadClaims, messages: Collection[str], now: float
 ) -> list[Blank]:
+    if not messages:
+        return []
     tokens = site.tokens.blanks(claims.thread, claims.actor, now, messages)
     return [Blank(*pair) for pair in zip(messages, tokens, strict=True)]
 
