@@ -11,9 +11,9 @@ import httpx2
 
 from tests.proxy import Proxy
 from thumbseal import events
+from thumbseal.claims import PassClaims
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
-from thumbseal.tokens import PassClaims
 
 STATUSES: Final = {400, 401, 403, 404, 405, 413, 415}
 CODE: Final = re.compile(r"[a-z]+(_[a-z]+)*")

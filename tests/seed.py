@@ -17,10 +17,10 @@ import pytest
 from tests.doubles.lunary import PROJECT, Cut, LunaryDouble, Run
 from tests.doubles.serving import serve
 from tests.proxy import Proxy, make_settings, running
+from thumbseal.claims import BACKEND_LIFE, PassClaims
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
 from thumbseal.settings import Lunary, Secret
-from thumbseal.tokens import BACKEND_LIFE, PassClaims
 
 THREAD: Final = "5c1b7d52-9f0e-4d0a-9d3c-1f2e3d4c5b6a"
 ANSWER: Final = "7e0f8a52-1c2b-4d3e-8f90-a1b2c3d4e5f6"

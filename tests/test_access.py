@@ -11,8 +11,9 @@ from itsdangerous import Signer
 
 from tests.inside import minted_pass, opened_by_backend, stored
 from tests.proxy import Clock, Proxy, make_settings, running, said, voted
+from thumbseal.claims import LEEWAY, THREAD_LIFE
 from thumbseal.keys import Keys, Kind, decode, encode, new_key
-from thumbseal.tokens import LEEWAY, THREAD_LIFE, Tokens
+from thumbseal.tokens import Tokens
 
 
 @pytest.fixture(scope="module")

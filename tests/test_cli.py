@@ -20,11 +20,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from thumbseal import __version__, settings
+from thumbseal.claims import EVERY_ROLE, ThreadClaims
 from thumbseal.cli import main
 from thumbseal.ids import ActorId, ThreadId, new_id
 from thumbseal.keys import Keys, new_key
 from thumbseal.replay.session import MAX_SITES
-from thumbseal.tokens import EVERY_ROLE, ThreadClaims, Tokens
+from thumbseal.tokens import Tokens
 
 THUMBSEAL: Final = (sys.executable, "-m", "thumbseal")
 WAIT: Final = 30  # seconds before a process counts as stuck

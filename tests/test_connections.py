@@ -16,9 +16,10 @@ from typing import Any, Final
 import pytest
 
 from tests.raw import ALIVE, WAIT, Raw, parse_answers, serving_raw, statuses
+from thumbseal.claims import PassClaims
 from thumbseal.ids import new_id
 from thumbseal.keys import Keys, Kind
-from thumbseal.tokens import PassClaims, Tokens
+from thumbseal.tokens import Tokens
 
 QUICK: Final[dict[str, Any]] = {"header_seconds": 0.4, "request_seconds": 0.8, "idle_seconds": 0.6}
 ASK: Final = b'{"messages":[]}'

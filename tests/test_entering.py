@@ -10,7 +10,7 @@ import pytest
 
 from tests.inside import bar, rows
 from tests.proxy import Clock, Proxy, make_settings, running, said, voted
-from thumbseal.tokens import LEEWAY, THREAD_LIFE, THREAD_RENEWABLE
+from thumbseal.claims import LEEWAY, THREAD_LIFE, THREAD_RENEWABLE
 
 CLOCK: Final = Clock()
 START: Final = CLOCK.now

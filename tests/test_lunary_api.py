@@ -18,6 +18,7 @@ from tests.doubles.serving import serve
 from tests.proxy import ORIGIN, Proxy, make_settings, running, said
 from tests.seed import backend_token
 from thumbseal import events
+from thumbseal.claims import BACKEND_LIFE, PassClaims
 from thumbseal.export.lines import from_line, to_line
 from thumbseal.ids import ThreadId, new_id
 from thumbseal.keys import Keys, Kind, new_key
@@ -28,7 +29,7 @@ from thumbseal.log.removal import erase
 from thumbseal.patterns import compile_rules
 from thumbseal.redaction import redact
 from thumbseal.settings import Lunary, Secret
-from thumbseal.tokens import BACKEND_LIFE, PassClaims, Tokens
+from thumbseal.tokens import Tokens
 from thumbseal.web.runs import MAX_RUNS
 
 INGEST = "/v1/runs/ingest"

@@ -14,10 +14,10 @@ from tests.doubles.lunary import PROJECT, Answer, Instead, LunaryDouble, Receive
 from tests.doubles.serving import serve
 from tests.proxy import Clock, Proxy, make_settings, running, said, voted
 from tests.test_cli import config, reread, served
+from thumbseal.claims import PassClaims
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
 from thumbseal.settings import Lunary, Secret
-from thumbseal.tokens import PassClaims
 
 __all__ = ["config"]  # a fixture
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.inside import bar, minted_pass, opened_by_backend, rows, stored
 from tests.proxy import Clock, Proxy, make_settings, running, said, voted
+from thumbseal.claims import EVERY_ROLE, LEEWAY, THREAD_LIFE, THREAD_RENEWABLE, ThreadClaims
 from thumbseal.ids import actor_of
 from thumbseal.keys import Kind
-from thumbseal.tokens import EVERY_ROLE, LEEWAY, THREAD_LIFE, THREAD_RENEWABLE, ThreadClaims
 
 CLOCK: Final = Clock()
 START: Final = CLOCK.now

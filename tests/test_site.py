@@ -12,10 +12,10 @@ from click.testing import CliRunner
 import thumbseal
 from tests.proxy import START, Clock, Proxy, said, voted
 from thumbseal.backend.site import PAGE_ROLES
+from thumbseal.claims import MESSAGE_LIFE, THREAD_LIFE
 from thumbseal.cli import main
 from thumbseal.ids import actor_of, named_thread
 from thumbseal.keys import Keys, Kind, new_key
-from thumbseal.tokens import MESSAGE_LIFE, THREAD_LIFE
 
 #: What takes long to load, or is of the server alone.
 SERVERS: Final = ("starlette", "httpx2", "httpcore2", "jinja2", "uvicorn", "sqlite3", "limits")

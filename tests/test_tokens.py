@@ -14,21 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from itsdangerous import Signer
 
-from thumbseal.errors import TokenError
-from thumbseal.ids import ActorId, MessageId, ThreadId, new_id
-from thumbseal.keys import Keys, Kind, decode, encode, new_key
-from thumbseal.tokens import (
+from thumbseal.claims import (
     EVERY_ROLE,
-    MAX_TOKEN,
     MAX_USER_BYTES,
     MESSAGE_LIFE,
     Grant,
     MessageClaims,
     PassClaims,
     ThreadClaims,
-    Tokens,
-    tag_of,
 )
+from thumbseal.errors import TokenError
+from thumbseal.ids import ActorId, MessageId, ThreadId, new_id
+from thumbseal.keys import Keys, Kind, decode, encode, new_key
+from thumbseal.tokens import MAX_TOKEN, Tokens, tag_of
 
 NOW: Final = 1_790_000_000
 TTL: Final = 1_000

@@ -3,8 +3,8 @@ alike, so that both name the same thread and the same person by the same words."
 
 from collections.abc import Iterable
 
+from thumbseal.claims import ROLES, THREAD_LIFE, Grant, ThreadClaims
 from thumbseal.ids import ActorId, Role, ThreadId, actor_of, named_thread, new_id
-from thumbseal.tokens import ROLES, THREAD_LIFE, Grant, ThreadClaims
 
 
 def new_thread(

@@ -6,35 +6,33 @@ token of one kind never passes for another. This is the only file that signs or 
 
 A token is a bearer secret: it belongs in a request's body or in the ``Authorization`` header,
 never in a URL, a log or an error.
-
-Claims are named tuples, and no structs of msgspec: a backend that mints and verifies does not load
-it, which halves what importing thumbseal takes.
 """
 
 import hashlib
 import hmac
 import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from enum import IntFlag
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from itsdangerous.signer import SigningAlgorithm
 
+from thumbseal.claims import (
+    MAX_USER_BYTES,
+    MESSAGE_LIFE,
+    Grant,
+    MessageClaims,
+    PassClaims,
+    ThreadClaims,
+    is_live,
+)
 from thumbseal.errors import TokenError
-from thumbseal.ids import ActorId, MessageId, Role, ThreadId, new_id, pack_id, spell_id
+from thumbseal.ids import ActorId, MessageId, ThreadId, new_id, pack_id, spell_id
 from thumbseal.keys import Keys, Kind, decode, encode
-
-LEEWAY: Final = 60  # seconds; the clocks of two honest servers differ by less
-THREAD_LIFE: Final = 24 * 3600
-THREAD_RENEWABLE: Final = 30 * 24 * 3600  # after this a page starts over: no eternal credential
-MESSAGE_LIFE: Final = 90 * 24 * 3600  # people come back to an old answer and vote
-BACKEND_LIFE: Final = 365 * 24 * 3600
 
 START: Final = 12  # characters of a token that tell its kind and its site
 REMEMBERED: Final = 4096  # thread tokens whose claims are kept, of under a kilobyte each
-MAX_USER_BYTES: Final = 64
 MAX_TOKEN: Final = 512  # far over the longest real one; nothing longer is even looked at
 
 # The signature is 32 bytes in base64url without padding.
@@ -42,66 +40,6 @@ _SPELLING: Final = re.compile(r"[A-Za-z0-9_-]{34,}\.[A-Za-z0-9_-]{43}", re.ASCII
 _THREAD: Final = struct.Struct(">B8s16s16sBIII")
 _MESSAGE: Final = struct.Struct(">B8s16s16s16sII")
 _PASS: Final = struct.Struct(">B8s16sII")
-
-
-class Grant(IntFlag):
-    """What a thread token may write: the roles, and whether it speaks for the backend."""
-
-    USER = 1
-    ASSISTANT = 2
-    TOOL = 4
-    SYSTEM = 8
-    BACKEND = 128
-
-
-ROLES: Final[Mapping[Role, Grant]] = {
-    "user": Grant.USER,
-    "assistant": Grant.ASSISTANT,
-    "tool": Grant.TOOL,
-    "system": Grant.SYSTEM,
-}
-EVERY_ROLE: Final = Grant.USER | Grant.ASSISTANT | Grant.TOOL | Grant.SYSTEM | Grant.BACKEND
-
-
-class ThreadClaims(NamedTuple):
-    """A thread token's claims: who may write what into which thread. Times in epoch seconds."""
-
-    thread: ThreadId
-    actor: ActorId
-    user: str | None
-    grant: Grant
-    issued: int
-    first_issued: int
-    expires: int
-
-    def may_write(self, role: Role) -> bool:
-        return _holds(self.grant, ROLES[role])
-
-    def live_at(self, now: float) -> bool:
-        """Whether the token is good at a time, in epoch seconds."""
-        return _live_at(now, self.issued, self.expires)
-
-    @property
-    def source(self) -> Literal["browser", "backend"]:
-        return "backend" if _holds(self.grant, Grant.BACKEND) else "browser"
-
-
-class MessageClaims(NamedTuple):
-    """A message token's claims: one message of one thread, and the actor it was given to."""
-
-    thread: ThreadId
-    message: MessageId
-    actor: ActorId
-    issued: int
-    expires: int
-
-
-class PassClaims(NamedTuple):
-    """The claims of a backend token or a replay session: an id that can be revoked."""
-
-    id: str
-    issued: int
-    expires: int
 
 
 def site_tag(site: str) -> bytes:
@@ -162,16 +100,8 @@ class Tokens:
 
     def mint_message(self, claims: MessageClaims) -> str:
         """A message token: at most 140 characters."""
-        packed = _MESSAGE.pack(
-            Kind.MESSAGE,
-            self.tag,
-            pack_id(claims.thread),
-            pack_id(claims.message),
-            pack_id(claims.actor),
-            claims.issued,
-            claims.expires,
-        )
-        return self._sign(Kind.MESSAGE, packed)
+        thread, actor = pack_id(claims.thread), pack_id(claims.actor)
+        return self._mint_message(thread, claims.message, actor, claims.issued, claims.expires)
 
     def mint_pass(self, kind: Literal[Kind.BACKEND, Kind.REPLAY], claims: PassClaims) -> str:
         """A backend token or a replay session."""
@@ -196,13 +126,9 @@ class Tokens:
         self, thread: ThreadId, actor: ActorId, now: float, messages: Iterable[str]
     ) -> list[str]:
         """A token for each of these messages of a thread."""
-        kind, issued = Kind.MESSAGE, int(now)
-        its, whose, expires = pack_id(thread), pack_id(actor), issued + MESSAGE_LIFE
-        packed = (
-            _MESSAGE.pack(kind, self.tag, its, pack_id(message), whose, issued, expires)
-            for message in messages
-        )
-        return [self._sign(kind, each) for each in packed]
+        its, whose, issued = pack_id(thread), pack_id(actor), int(now)
+        expires = issued + MESSAGE_LIFE
+        return [self._mint_message(its, each, whose, issued, expires) for each in messages]
 
     def read_thread(self, token: str, now: float) -> ThreadClaims:
         """The claims of a live thread token.
@@ -211,7 +137,7 @@ class Tokens:
             TokenError: anything about it is not right; the text never says what.
         """
         claims = self.read_expired_thread(token)
-        _check_time(claims.issued, claims.expires, now)
+        _check_live(claims, now)
         return claims
 
     def read_expired_thread(self, token: str) -> ThreadClaims:
@@ -244,14 +170,15 @@ class Tokens:
         if len(payload) != _MESSAGE.size:
             raise TokenError("not a message token")
         _, _, thread, message, actor, issued, expires = _MESSAGE.unpack(payload)
-        _check_time(issued, expires, now)
-        return MessageClaims(
+        claims = MessageClaims(
             ThreadId(spell_id(thread)),
             MessageId(spell_id(message)),
             ActorId(spell_id(actor)),
             issued,
             expires,
         )
+        _check_live(claims, now)
+        return claims
 
     def read_pass(
         self, kind: Literal[Kind.BACKEND, Kind.REPLAY], token: str, now: float
@@ -265,8 +192,16 @@ class Tokens:
         if len(payload) != _PASS.size:
             raise TokenError("not a pass")
         _, _, id_, issued, expires = _PASS.unpack(payload)
-        _check_time(issued, expires, now)
-        return PassClaims(spell_id(id_), issued, expires)
+        claims = PassClaims(spell_id(id_), issued, expires)
+        _check_live(claims, now)
+        return claims
+
+    def _mint_message(
+        self, thread: bytes, message: str, actor: bytes, issued: int, expires: int
+    ) -> str:
+        kind = Kind.MESSAGE
+        packed = _MESSAGE.pack(kind, self.tag, thread, pack_id(message), actor, issued, expires)
+        return self._sign(kind, packed)
 
     def _sign(self, kind: Kind, payload: bytes) -> str:
         return _signed(self._subkeys_of(kind)[-1], payload)
@@ -336,15 +271,6 @@ def _check_user(raw: bytes) -> str | None:
     raise TokenError(f"A user id takes at most {MAX_USER_BYTES} bytes of UTF-8 and no U+0000.")
 
 
-def _holds(grant: int, flag: int) -> bool:
-    """Asked for every event, and the flags' own arithmetic takes ten times as long."""
-    return int.__and__(grant, flag) != 0
-
-
-def _live_at(now: float, issued: int, expires: int) -> bool:
-    return issued - LEEWAY <= now <= expires + LEEWAY
-
-
-def _check_time(issued: int, expires: int, now: float) -> None:
-    if not _live_at(now, issued, expires):
+def _check_live(claims: ThreadClaims | MessageClaims | PassClaims, now: float) -> None:
+    if not is_live(claims, now):
         raise TokenError("outside its time")

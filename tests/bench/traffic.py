@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from thumbseal.claims import THREAD_LIFE, Grant, ThreadClaims
 from thumbseal.ids import ActorId, ThreadId, new_id
-from thumbseal.tokens import THREAD_LIFE, Grant, ThreadClaims, Tokens
+from thumbseal.tokens import Tokens
 
 ORIGIN: Final = "https://chat.example.com"
 PAGES: Final = 64  # threads that are open at the same time

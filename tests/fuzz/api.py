@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tests.inside import minted_pass
 from tests.proxy import Proxy, said
-from thumbseal.tokens import MessageClaims
+from thumbseal.claims import MessageClaims
 
 # Where tokens and names stand: schema, property, what it is.
 PLACES: Final = (

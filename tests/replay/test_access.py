@@ -9,8 +9,9 @@ from msgspec import structs
 
 from tests.proxy import Clock, Proxy, make_settings, running
 from tests.replay.visiting import Visitor, code_of, talk, with_replay
+from thumbseal.claims import PassClaims
 from thumbseal.keys import Keys, Kind, new_key
-from thumbseal.tokens import PassClaims, Tokens
+from thumbseal.tokens import Tokens
 
 PAGES = ("/replay", "/replay/threads", "/replay/live")
 SECRETS = re.compile(r"[A-Za-z0-9_-]{44}\.[A-Za-z0-9_-]{43}")  # a pass

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
+from thumbseal.claims import EVERY_ROLE, THREAD_LIFE, Grant, ThreadClaims
 from thumbseal.environment import ENVIRONMENT
 from thumbseal.errors import SettingsError
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.keys import Keys
 from thumbseal.threads import granted, new_thread
-from thumbseal.tokens import EVERY_ROLE, THREAD_LIFE, Grant, ThreadClaims, Tokens
+from thumbseal.tokens import Tokens
 
 HEADER: Final = "x-thumbseal-message"
 SITE: Final = "THUMBSEAL_SITE"

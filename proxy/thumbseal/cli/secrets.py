@@ -11,6 +11,7 @@ import click
 
 from thumbseal import settings
 from thumbseal.bodies import Opening
+from thumbseal.claims import BACKEND_LIFE, PassClaims
 from thumbseal.cli.options import config_option, explained, named_site, site_option, write_private
 from thumbseal.codes import make_code
 from thumbseal.errors import SettingsError, TokenError
@@ -19,7 +20,6 @@ from thumbseal.keys import Kind, new_key
 from thumbseal.log import Barrier, Barriers, Scope
 from thumbseal.log.beside import open_beside
 from thumbseal.replay.session import MAX_SITES
-from thumbseal.tokens import BACKEND_LIFE, PassClaims
 from thumbseal.web.opening import open_thread, opened
 from thumbseal.web.sites import ServedSite
 

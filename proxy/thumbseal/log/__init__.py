@@ -16,8 +16,8 @@ from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of
 if TYPE_CHECKING:
     import asyncio
 
+    from thumbseal.claims import PassClaims
     from thumbseal.patterns import Rule
-    from thumbseal.tokens import PassClaims
 
 MAX_DUE_HOLDS: Final = 100  # a claim stays small also after a long outage
 

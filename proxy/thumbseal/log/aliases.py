@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from thumbseal.claims import PassClaims
 from thumbseal.ids import ThreadId, python_id
 from thumbseal.log import Alias
-from thumbseal.tokens import PassClaims
 
 STEP: Final = 2_000  # events in one transaction: the next append must not wait for more
 REACH: Final = 100_000  # a key that is new looks back over so many events

@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar
 import structlog
 from msgspec import structs
 
+from thumbseal.claims import PassClaims
 from thumbseal.errors import LogDamaged, LogError
 from thumbseal.events import Event
 from thumbseal.ids import ActorId, ThreadId
@@ -48,7 +49,6 @@ from thumbseal.log.removal import Sweep, Swept
 from thumbseal.log.writer import Work, Writer
 from thumbseal.patterns import Rule
 from thumbseal.redaction import redact
-from thumbseal.tokens import PassClaims
 
 POLL: Final = 1.0  # seconds between looks at what the command line wrote, and at the disk
 WAL_LONG: Final = 16 * 1024 * 1024  # bytes; SQLite itself starts it anew at 4 MiB, if it can

@@ -13,12 +13,13 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from thumbseal.claims import PassClaims
 from thumbseal.errors import TokenError
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
 from thumbseal.log import Barrier
 from thumbseal.replay.ground import Ground
-from thumbseal.tokens import PassClaims, tag_of
+from thumbseal.tokens import tag_of
 
 MAX_SITES: Final = 40  # passes of 88 characters, and browsers keep 4,096 bytes of a cookie
 _NAME: Final = "thumbseal-replay"

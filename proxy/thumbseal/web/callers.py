@@ -15,12 +15,12 @@ from uuid import UUID, uuid5
 from msgspec import Struct
 
 from thumbseal import events
+from thumbseal.claims import MAX_USER_BYTES, PassClaims, ThreadClaims
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import Unauthorized
 from thumbseal.events import AnyEntry, BadEvent, Feedback, Json, Opinion
 from thumbseal.ids import ActorId, MessageId, ThreadId, actor_of, named_message
 from thumbseal.log import Alias, Draft, Log, StoredThread, Verdict
-from thumbseal.tokens import MAX_USER_BYTES, PassClaims, ThreadClaims
 from thumbseal.web import runs
 from thumbseal.web.judging import Authority, judge
 from thumbseal.web.naming import Naming, checked, look_up, ref

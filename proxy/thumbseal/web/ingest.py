@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from thumbseal import bodies, events
 from thumbseal.bodies import Entrance, Envelope, Opening
+from thumbseal.claims import MessageClaims
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import (
     BadRequest,
@@ -30,7 +31,6 @@ from thumbseal.errors import (
 from thumbseal.events import BadEvent, Feedback, Opinion, is_ref, named_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Verdict
-from thumbseal.tokens import MessageClaims
 from thumbseal.web import opening
 from thumbseal.web.headers import header
 from thumbseal.web.judging import Authority, barred, judge

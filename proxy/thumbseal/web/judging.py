@@ -3,11 +3,11 @@
 from msgspec import Struct, structs
 
 from thumbseal import events
+from thumbseal.claims import MessageClaims, ThreadClaims
 from thumbseal.errors import TokenError
 from thumbseal.events import AnyEntry, BadEvent, Feedback, Message, Source
 from thumbseal.ids import ThreadId, named_message
 from thumbseal.log import Barriers, Draft
-from thumbseal.tokens import MessageClaims, ThreadClaims
 from thumbseal.web.opening import Entered
 from thumbseal.web.sites import ServedSite
 

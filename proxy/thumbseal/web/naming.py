@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
+from thumbseal.claims import PassClaims
 from thumbseal.events import BadEvent
 from thumbseal.ids import MessageId, ThreadId, named_message, named_thread, python_id
 from thumbseal.log import Alias, Log
-from thumbseal.tokens import PassClaims
 from thumbseal.web.sites import ServedSite
 
 MAX_NAME: Final = 128  # characters; ids are UUIDs, or words of the application's own

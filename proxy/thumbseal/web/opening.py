@@ -6,18 +6,19 @@ from contextlib import suppress
 from msgspec import Struct, structs
 
 from thumbseal.bodies import Entrance, Opening
-from thumbseal.errors import BadRequest, TokenError, Unauthorized
-from thumbseal.ids import ThreadId, named_message, named_thread, new_ids
-from thumbseal.log import Barriers
-from thumbseal.threads import granted, new_thread
-from thumbseal.tokens import (
+from thumbseal.claims import (
     EVERY_ROLE,
     LEEWAY,
     MAX_USER_BYTES,
     THREAD_LIFE,
     THREAD_RENEWABLE,
     ThreadClaims,
+    is_live,
 )
+from thumbseal.errors import BadRequest, TokenError, Unauthorized
+from thumbseal.ids import ThreadId, named_message, named_thread, new_ids
+from thumbseal.log import Barriers
+from thumbseal.threads import granted, new_thread
 from thumbseal.web.sites import ServedSite
 
 
@@ -185,7 +186,7 @@ def _genuine(site: ServedSite, token: str) -> ThreadClaims:
 
 
 def _check_live(site: ServedSite, claims: ThreadClaims, barriers: Barriers, now: float) -> None:
-    if not claims.live_at(now):
+    if not is_live(claims, now):
         raise Unauthorized
     check_barriers(site, claims, barriers)
 

@@ -1,9 +1,9 @@
 """Backend tokens: who may speak for a site's backend."""
 
+from thumbseal.claims import PassClaims
 from thumbseal.errors import TokenError, Unauthorized
 from thumbseal.keys import Kind
 from thumbseal.log import Log
-from thumbseal.tokens import PassClaims
 from thumbseal.web.sites import ServedSite, Sites
 
 BEARER = "bearer "
