@@ -27,6 +27,7 @@ from thumbseal.events import (
     OLDEST_MS,
     BadEvent,
 )
+from thumbseal.parsing import parse_entry
 
 MESSAGE: Final = {"type": "message", "message": "t", "role": "user", "content": "Hello"}
 FEEDBACK: Final = {"type": "feedback", "message": "t", "feedback": {"thumb": "up"}}
@@ -173,7 +174,7 @@ NUL: Final = {
 @pytest.mark.parametrize("name", GOOD)
 def test_what_is_exactly_at_a_limit_is_taken(name: str) -> None:
     """A good event parses, and its stored form parses to the same again."""
-    parsed = events.parse_entry(GOOD[name])
+    parsed = parse_entry(GOOD[name])
     stored = events.dump(parsed)
     assert events.load(stored) == parsed
     assert events.dump(events.load(stored)) == stored
@@ -184,7 +185,7 @@ def test_what_is_over_a_limit_or_of_the_wrong_type_is_refused(name: str) -> None
     """A bad event is a BadEvent with its code, and with the field where there is one."""
     raw, field = BAD[name]
     with pytest.raises(BadEvent) as caught:
-        events.parse_entry(raw)
+        parse_entry(raw)
     assert caught.value.code == "bad_event"
     if caught.value.field is not None:
         assert caught.value.field.startswith(field or "")
@@ -194,7 +195,7 @@ def test_what_is_over_a_limit_or_of_the_wrong_type_is_refused(name: str) -> None
 def test_no_text_with_nul_is_taken_anywhere(name: str) -> None:
     """U+0000 is refused in every place where an event holds text."""
     with pytest.raises(BadEvent):
-        events.parse_entry(NUL[name])
+        parse_entry(NUL[name])
 
 
 @pytest.mark.parametrize("base", [MESSAGE, FEEDBACK, THREAD, CUSTOM])
@@ -204,7 +205,7 @@ def test_no_text_with_nul_is_taken_anywhere(name: str) -> None:
 def test_a_page_cannot_set_what_is_not_its_own(base: dict[str, Any], field: str) -> None:
     """Fields that only the server fills are refused, not ignored."""
     with pytest.raises(BadEvent, match=field):
-        events.parse_entry(entry(base, **{field: "x"}))
+        parse_entry(entry(base, **{field: "x"}))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_number_that_json_cannot_say_is_refused(raw: bytes) -> None:
     for place in (b'"type":"custom","name":"n","metadata":{"n":%s}',
                   b'"type":"feedback","message":"t","feedback":{"score":%s}'):  # fmt: skip
         with pytest.raises(BadEvent):
-            events.parse_entry(b'{"id":"e","at":1,' + place % raw + b"}")
+            parse_entry(b'{"id":"e","at":1,' + place % raw + b"}")
 
 
 @pytest.mark.parametrize("depth", [9, 100, 1_000, 30_000])
@@ -224,12 +225,12 @@ def test_a_depth_bomb_is_refused(depth: int, opening: bytes, closing: bytes) -> 
     """However deep an event is nested, closed or not, it is refused and nothing else happens."""
     for bomb in (opening * depth + b"1" + closing * depth, opening * depth):
         with pytest.raises(BadEvent):
-            events.parse_entry(b'{"id":"e","at":1,"type":"custom","name":"n","metadata":%s}' % bomb)
+            parse_entry(b'{"id":"e","at":1,"type":"custom","name":"n","metadata":%s}' % bomb)
 
 
 def test_of_a_key_given_twice_the_last_one_counts() -> None:
     """What was understood is written anew with one of each key, so nobody understands it else."""
-    parsed = events.parse_entry(
+    parsed = parse_entry(
         b'{"type":"custom","id":"a","id":"b","at":1,"name":"n","metadata":{"k":1,"k":2}}'
     )
     assert events.dump(parsed) == (
@@ -304,7 +305,7 @@ def test_a_lone_surrogate_spoils_its_own_event_only(lone: str) -> None:
 
 def _name(raw: msgspec.Raw) -> str | None:
     try:
-        parsed = events.parse_entry(raw)
+        parsed = parse_entry(raw)
     except BadEvent:
         return None
     assert isinstance(parsed, events.Custom)
@@ -333,7 +334,7 @@ def test_any_event_is_taken_whole_or_refused_as_bad(
     """Whatever stands in its fields, an event is refused as bad, or stored as it can be read."""
     raw = json.dumps({"id": "e1", "at": 1, **base, **fields}).encode()
     try:
-        parsed = events.parse_entry(raw)
+        parsed = parse_entry(raw)
     except BadEvent:
         return
     stored = events.dump(parsed)
@@ -346,7 +347,7 @@ def test_any_event_is_taken_whole_or_refused_as_bad(
 def test_any_bytes_are_a_bad_event_and_a_bad_request(raw: bytes) -> None:
     """Bytes by chance are no event and no body; both say so, and nothing else is raised."""
     with pytest.raises(BadEvent):
-        events.parse_entry(raw)
+        parse_entry(raw)
     with pytest.raises(BadRequest):
         bodies.parse_envelope(raw)
 

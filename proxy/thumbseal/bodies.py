@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from thumbseal import events
+from thumbseal import parsing
 from thumbseal.errors import BadRequest
 from thumbseal.events import Name, Time, Token
 
@@ -80,7 +80,7 @@ def parse_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        text, field = events.explained(error)
+        text, field = parsing.explained(error)
         raise BadRequest(text, field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body is not JSON in UTF-8: {error}.") from error

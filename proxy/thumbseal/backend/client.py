@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import Struct
 
-from thumbseal import events
+from thumbseal import events, parsing
 from thumbseal.backend.delivery import Counts, Delivery
 from thumbseal.backend.outbox import Waiting
 from thumbseal.backend.site import PAGE_ROLES, Message, Site, required
@@ -238,4 +238,4 @@ def _entry(event: Mapping[str, Any]) -> AnyEntry:
         raw = msgspec.json.encode(given)
     except (TypeError, ValueError) as error:
         raise BadEvent("bad_event", None, f"It cannot be written as JSON: {error}.") from error
-    return events.parse_entry(raw)
+    return parsing.parse_entry(raw)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, MsgspecError, Struct, UnsetType
 
-from thumbseal import events
+from thumbseal import events, parsing
 from thumbseal.conversation import Conversation
 from thumbseal.errors import ThumbsealError
 from thumbseal.events import BadEvent, Event, Json, Opinion, Source
@@ -97,5 +97,5 @@ def _told(event: Event) -> dict[str, Any]:
 
 def _event(seq: int, told: Json) -> Event:
     sent = msgspec.convert({name: told.pop(name, None) for name in _OF_EVENT}, _Sent)
-    entry = events.parse_entry(msgspec.json.encode(told), runs=True)
+    entry = parsing.parse_entry(msgspec.json.encode(told), runs=True)
     return Event(seq, sent.source, sent.actor, entry.at, sent.received_at, entry)

@@ -31,6 +31,7 @@ from thumbseal.errors import (
 from thumbseal.events import BadEvent, Feedback, Opinion, is_ref, named_in
 from thumbseal.ids import ActorId, MessageId, Role, ThreadId
 from thumbseal.log import Draft, Verdict
+from thumbseal.parsing import parse_entry
 from thumbseal.web import opening
 from thumbseal.web.headers import header
 from thumbseal.web.judging import Authority, barred, judge
@@ -258,7 +259,7 @@ class Ingest:
 
 def _parsed(raw: msgspec.Raw) -> events.AnyEntry | Verdict:
     try:
-        return events.parse_entry(raw)
+        return parse_entry(raw)
     except BadEvent as error:
         return Verdict("rejected", error.code, error.field)
 

@@ -13,8 +13,9 @@ import msgspec
 
 from thumbseal import events
 from thumbseal.conversation import USER_PROPS
-from thumbseal.events import AnyEntry, BadEvent, parse_entry
+from thumbseal.events import AnyEntry, BadEvent
 from thumbseal.ids import ThreadId, named_message, python_id
+from thumbseal.parsing import parse_entry
 
 MAX_RUNS: Final = 500  # events in a request; the SDKs send all that waits at once
 
