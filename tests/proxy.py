@@ -18,7 +18,7 @@ from tests.doubles.serving import serve
 from thumbseal import __version__
 from thumbseal.conversation import Conversation, fold
 from thumbseal.keys import new_key
-from thumbseal.log.claims import read_thread
+from thumbseal.log.threads import read_thread
 from thumbseal.settings import Secret, Server, Settings, Site, Upstream
 from thumbseal.tokens import Tokens
 from thumbseal.web.app import open_app

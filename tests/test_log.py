@@ -15,7 +15,8 @@ from thumbseal import events
 from thumbseal.errors import LogBusy, LogError
 from thumbseal.events import Custom, Feedback, Message, Opinion
 from thumbseal.ids import ActorId, ThreadId, new_id
-from thumbseal.log import Barrier, Barriers, Draft, Log, Settled, Verdict, opening
+from thumbseal.log import Draft, Log, Settled, Verdict, opening
+from thumbseal.log.barriers import Barrier, Barriers
 from thumbseal.log.sqlite import SqliteLog
 
 pytestmark = pytest.mark.anyio

@@ -23,9 +23,9 @@ from thumbseal.export.lines import from_line, to_line
 from thumbseal.ids import ThreadId, new_id
 from thumbseal.keys import Keys, Kind, new_key
 from thumbseal.log import Erasure, Removed
-from thumbseal.log.claims import read_thread
 from thumbseal.log.receipts import count
 from thumbseal.log.removal import erase
+from thumbseal.log.threads import read_thread
 from thumbseal.patterns import compile_rules
 from thumbseal.redaction import redact
 from thumbseal.settings import Lunary, Secret

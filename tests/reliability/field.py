@@ -21,9 +21,9 @@ from thumbseal.events import AnyEntry
 from thumbseal.forwarder import Forwarder
 from thumbseal.ids import ThreadId
 from thumbseal.log import Counts, Draft, Receipt, StoredThread
-from thumbseal.log.claims import read_thread
 from thumbseal.log.receipts import receipts
 from thumbseal.log.sqlite import SqliteLog
+from thumbseal.log.threads import read_thread
 from thumbseal.upstreams import Upstream
 from thumbseal.upstreams.calls import DEADLINE
 from thumbseal.upstreams.guard import ANYWHERE

@@ -26,8 +26,8 @@ from thumbseal.errors import LogError
 from thumbseal.events import Custom, Event, Message
 from thumbseal.ids import ActorId, ThreadId, new_id
 from thumbseal.log import Draft, Settled, mending, opening, salvage
-from thumbseal.log.claims import DAMAGED
 from thumbseal.log.sqlite import SqliteLog
+from thumbseal.log.threads import DAMAGED
 
 NOW: Final = 1_790_000_000_000
 ME: Final = ActorId(new_id(NOW))

@@ -17,7 +17,7 @@ from thumbseal.codes import make_code
 from thumbseal.errors import SettingsError, TokenError
 from thumbseal.ids import named_thread, new_id
 from thumbseal.keys import Kind, new_key
-from thumbseal.log import Barrier, Barriers, Scope
+from thumbseal.log.barriers import Barrier, Barriers, Scope
 from thumbseal.log.beside import open_beside
 from thumbseal.replay.session import MAX_SITES
 from thumbseal.web.opening import open_thread, opened

@@ -21,9 +21,9 @@ from thumbseal.events import MAX_SCORE
 from thumbseal.index import Progress
 from thumbseal.index.describing import Described, describe
 from thumbseal.index.file import empty, index_path, open_index
-from thumbseal.log.claims import read_thread
 from thumbseal.log.ledger import last_seq
 from thumbseal.log.opening import join
+from thumbseal.log.threads import read_thread
 
 PLACES: Final = 4_096  # documents of one thread, see schema.sql
 MERGED: Final = 200  # pages of the words' index put together at a time

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from msgspec import structs
 
-from thumbseal.log import Barrier, Barriers
+from thumbseal.log.barriers import Barrier, Barriers
 
 Seen = tuple[int, int]  # how many there are, and the sum of their times
 

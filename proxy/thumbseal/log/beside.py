@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from thumbseal.errors import LogError
-from thumbseal.log import Barrier, Counts, Standing, Start, opening, roster
+from thumbseal.log import Counts, Standing, Start, opening, roster
+from thumbseal.log.barriers import Barrier
 from thumbseal.log.barring import bar
 from thumbseal.log.claims import read_cursor, read_start
 from thumbseal.log.receipts import count, read_standing

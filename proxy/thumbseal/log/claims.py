@@ -4,20 +4,12 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import MsgspecError, Struct, structs
+from msgspec import Struct, structs
 
-from thumbseal import events
-from thumbseal.events import Custom, Event
-from thumbseal.ids import ThreadId
-from thumbseal.log import Claim, Due, Settled, StoredThread
+from thumbseal.log import Claim, Due, Settled
+from thumbseal.log.threads import read_thread
 
 FARTHEST: Final = 2 * 3600 * 1000  # ms; nobody is put off for longer than an hour
-
-# A bad spot on the disk must not stop all that follows.
-UNREADABLE: Final = (MsgspecError, UnicodeError, TypeError)
-DAMAGED: Final = "thumbseal.damaged"  # what readers see of an event that cannot be read
-
-_EVENT: Final = "seq, source, actor, at, received_at, body"
 
 
 class Settlement(Struct, frozen=True):
@@ -26,32 +18,6 @@ class Settlement(Struct, frozen=True):
     claim: Claim
     outcomes: Sequence[Settled]
     now: int
-
-
-def read_thread(
-    connection: sqlite3.Connection, thread_no: int, after: int = 0, upto: int | None = None
-) -> StoredThread:
-    """A thread's events with ``after`` < seq ≤ ``upto``."""
-    thread, user, created_at = connection.execute(
-        "SELECT thread, user, created_at FROM threads WHERE thread_no = ?", (thread_no,)
-    ).fetchone()
-    rows = connection.execute(
-        f"SELECT {_EVENT} FROM events WHERE thread_no = ? AND seq > ? AND seq <= ? ORDER BY seq",  # noqa: S608
-        (thread_no, after, upto or 2**62),
-    )
-    return StoredThread(
-        thread_no, ThreadId(thread), user, created_at, [_event(row) for row in rows]
-    )
-
-
-def read_votes(connection: sqlite3.Connection, thread_no: int, actor: str) -> list[Event]:
-    """An actor's feedback events in one thread."""
-    rows = connection.execute(
-        f"SELECT {_EVENT} FROM events"  # noqa: S608
-        " WHERE thread_no = ? AND kind = 'feedback' AND actor = ? ORDER BY seq",
-        (thread_no, actor),
-    )
-    return [_event(row) for row in rows]
 
 
 def claim(
@@ -107,15 +73,6 @@ def next_hold(connection: sqlite3.Connection, upstream: str) -> int | None:
         "SELECT min(next_at) FROM hold WHERE upstream = ?", (upstream,)
     ).fetchone()
     return None if row[0] is None else int(row[0])
-
-
-def _event(row: tuple[int, events.Source, str, int, int, str]) -> Event:
-    seq, source, actor, at, received_at, body = row
-    try:
-        entry = events.load(body)
-    except UNREADABLE:
-        entry = Custom(id=f"damaged-{seq}", at=0, name=DAMAGED)
-    return Event(seq, source, actor, at, received_at, entry)
 
 
 def read_cursor(connection: sqlite3.Connection, upstream: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from thumbseal.ids import ThreadId
 from thumbseal.log import StoredThread, opening
 from thumbseal.log.readers import Readers
-from thumbseal.log.sqlite import read_named
+from thumbseal.log.threads import read_named
 
 
 class LogReader:

@@ -12,17 +12,8 @@ from typing import Final, Literal
 from msgspec import Struct, structs
 
 from thumbseal.ids import ThreadId, actor_of
-from thumbseal.log import (
-    Barrier,
-    Counts,
-    Deletion,
-    Erasure,
-    Removed,
-    Retention,
-    Scope,
-    aliases,
-    claims,
-)
+from thumbseal.log import Counts, Deletion, Erasure, Removed, Retention, aliases, claims
+from thumbseal.log.barriers import Barrier, Scope
 from thumbseal.log.barring import bar
 from thumbseal.log.claims import Settlement
 

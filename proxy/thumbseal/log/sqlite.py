@@ -17,8 +17,6 @@ from thumbseal.ids import ActorId, ThreadId
 from thumbseal.log import (
     MAX_DUE_HOLDS,
     Alias,
-    Barrier,
-    Barriers,
     Claim,
     Counts,
     Deletion,
@@ -41,11 +39,13 @@ from thumbseal.log import (
     roster,
 )
 from thumbseal.log.ballast import Ballast
+from thumbseal.log.barriers import Barrier, Barriers
 from thumbseal.log.ledger import Batch, Ledger
 from thumbseal.log.mending import Mending, open_sound
 from thumbseal.log.opening import FAILURES, PAGE, connect, own, owner_path
 from thumbseal.log.readers import Readers
 from thumbseal.log.removal import Sweep, Swept
+from thumbseal.log.threads import find_thread, read_named, read_recent, read_votes
 from thumbseal.log.writer import Work, Writer
 from thumbseal.patterns import Rule
 from thumbseal.redaction import redact
@@ -135,21 +135,10 @@ class SqliteLog:
         return await self._reading(lambda connection: read_named(connection, site, thread))
 
     async def recent(self, site: str, limit: int) -> list[StoredThread]:
-        def newest(connection: sqlite3.Connection) -> list[StoredThread]:
-            rows = connection.execute(
-                "SELECT thread_no FROM threads WHERE site = ? ORDER BY thread_no DESC LIMIT ?",
-                (site, limit),
-            ).fetchall()
-            return [claims.read_thread(connection, thread_no) for (thread_no,) in rows]
-
-        return await self._reading(newest)
+        return await self._reading(lambda connection: read_recent(connection, site, limit))
 
     async def votes(self, site: str, thread: ThreadId, actor: ActorId) -> list[Event]:
-        def found(connection: sqlite3.Connection) -> list[Event]:
-            thread_no = _thread_no(connection, site, thread)
-            return [] if thread_no is None else claims.read_votes(connection, thread_no, actor)
-
-        return await self._reading(found)
+        return await self._reading(lambda connection: read_votes(connection, site, thread, actor))
 
     async def aliases(self, site: str, names: Sequence[str]) -> dict[str, Alias]:
         return await self._reading(lambda connection: aliases.find(connection, site, names))
@@ -217,7 +206,7 @@ class SqliteLog:
 
     async def receipts(self, upstream: str, site: str, thread: ThreadId) -> dict[int, Receipt]:
         def found(connection: sqlite3.Connection) -> dict[int, Receipt]:
-            thread_no = _thread_no(connection, site, thread)
+            thread_no = find_thread(connection, site, thread)
             return {} if thread_no is None else receipts.receipts(connection, upstream, thread_no)
 
         return await self._reading(found)
@@ -324,18 +313,5 @@ class SqliteLog:
         await self._readers.close()
 
 
-def read_named(connection: sqlite3.Connection, site: str, thread: ThreadId) -> StoredThread | None:
-    """See `thumbseal.log.Log.read`."""
-    thread_no = _thread_no(connection, site, thread)
-    return None if thread_no is None else claims.read_thread(connection, thread_no)
-
-
 def _nothing(connection: sqlite3.Connection, items: Sequence[None]) -> Sequence[None]:
     return items
-
-
-def _thread_no(connection: sqlite3.Connection, site: str, thread: ThreadId) -> int | None:
-    row = connection.execute(
-        "SELECT thread_no FROM threads WHERE site = ? AND thread = ?", (site, thread)
-    ).fetchone()
-    return None if row is None else int(row[0])

@@ -17,7 +17,7 @@ from thumbseal.claims import PassClaims
 from thumbseal.errors import TokenError
 from thumbseal.ids import new_id
 from thumbseal.keys import Kind
-from thumbseal.log import Barrier
+from thumbseal.log.barriers import Barrier
 from thumbseal.replay.ground import Ground
 from thumbseal.tokens import tag_of
 

@@ -7,7 +7,8 @@ from thumbseal.claims import MessageClaims, ThreadClaims
 from thumbseal.errors import TokenError
 from thumbseal.events import AnyEntry, BadEvent, Feedback, Message, Source
 from thumbseal.ids import ThreadId, named_message
-from thumbseal.log import Barriers, Draft
+from thumbseal.log import Draft
+from thumbseal.log.barriers import Barriers
 from thumbseal.web.opening import Entered
 from thumbseal.web.sites import ServedSite
 

@@ -17,7 +17,7 @@ from thumbseal.claims import (
 )
 from thumbseal.errors import BadRequest, TokenError, Unauthorized
 from thumbseal.ids import ThreadId, named_message, named_thread, new_ids
-from thumbseal.log import Barriers
+from thumbseal.log.barriers import Barriers
 from thumbseal.threads import granted, new_thread
 from thumbseal.web.sites import ServedSite
 
