@@ -12,6 +12,7 @@ import { learnVotes, settleVote } from "./votes.js";
 // Events wait here, on disk, until the server has answered each of them.
 
 const MAX_EVENTS = 50;
+const SEEN_AFTER_MS = 500;
 /** What lies in localStorage; more waits in memory, because the page needs its quota too. */
 const MAX_STORED = 200;
 
@@ -132,10 +133,13 @@ async function send({ key, items, body }, keepalive) {
   // One more try at once: it may be that the server has just opened the thread.
   if (answer.retry || (isStuck && failures)) {
     thread.asks ||= asks;
+    hold(items, delay(failures++, pause));
     if (pause) {
       writeRecord("pause", { until: Date.now() + pause });
+      // The next tab gets the lock at once, but sees only a little later what this one wrote.
+      await new Promise((seen) => setTimeout(seen, SEEN_AFTER_MS));
     }
-    return hold(items, delay(failures++, pause));
+    return true;
   }
   failures = isStuck ? 1 : 0;
   learnVotes(body.read, since, answer.read);
