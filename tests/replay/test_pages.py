@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -73,6 +74,35 @@ def test_the_list_goes_on(proxy: Proxy, visitor: Visitor) -> None:
     rest = visitor.see(f"/replay/{unescape(following[1])}")
     assert questions(first) + questions(rest) == [f"Question {n}" for n in range(50, -1, -1)]
     assert 'rel="next"' not in rest
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["Three?", "Two?", "One?"]),
+        ("order=oldest", ["One?", "Two?", "Three?"]),
+        ("order=worst", ["One?", "Three?", "Two?"]),
+        ("thumb=up", ["Two?"]),
+        ("text=answer&order=oldest", ["One?", "Two?", "Three?"]),
+    ],
+)
+def test_a_list_is_gone_through_thread_by_thread(
+    proxy: Proxy, visitor: Visitor, query: str, expected: list[str]
+) -> None:
+    """Each conversation leads to the next of the list that it was opened from; the last to none."""
+    talk(proxy, "One?", "An answer.", thumb="down")
+    talk(proxy, "Two?", "An answer.", thumb="up")
+    talk(proxy, "Three?", "An answer.")
+    address = f"/replay/threads?{query}"
+    page = visitor.await_page(address, lambda html: questions(html) == expected)
+    seen = []
+    following = re.search(r'class="question" href="([^"]+)"', page)
+    while following:
+        address = urljoin(address, unescape(following[1]))
+        page = visitor.see(address)
+        seen.append(Reading(page).within("content")[0])
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+    assert seen == expected
 
 
 def test_what_is_shown_can_be_taken_out(proxy: Proxy, visitor: Visitor) -> None:

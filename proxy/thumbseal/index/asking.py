@@ -51,8 +51,7 @@ class Index:
             page = _with_snippets(connection, threads[:limit], wanted.text)
             if len(threads) <= limit:
                 return Page(page, None)
-            last = page[-1]
-            return Page(page, sorting.place(last.thread_no, last.downs - last.ups))
+            return Page(page, sorting.place(page[-1]))
 
         return await self._readers.do(found)
 

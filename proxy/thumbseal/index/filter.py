@@ -47,6 +47,10 @@ class Filter(Struct, frozen=True, omit_defaults=True):
         wanted = parse_filter((structs.asdict(self) | changed).items())
         return urlencode(msgspec.to_builtins(wanted))
 
+    def behind(self, place: str) -> str:
+        """The query string of what comes behind a place in this filter's order."""
+        return urlencode(msgspec.to_builtins(self) | {"after": place})
+
     def span(self, now: int) -> tuple[int | None, int | None]:
         """The times (ms) from and before which; ``now`` in ms."""
         return _moment(self.since, now, 0), _moment(self.until, now, 1)

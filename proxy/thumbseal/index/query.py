@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from thumbseal.index import Order
+from thumbseal.index import Order, Summary
 from thumbseal.index.describing import clean
 from thumbseal.index.filter import Filter
 
@@ -45,8 +45,10 @@ class Sorting(Struct, frozen=True):
         sign = "<" if self.down else ">"
         return where.also(f"({', '.join(self.columns)}) {sign} ({marks})", *map(int, values))
 
-    def place(self, thread_no: int, badness: int) -> str:
-        keys = {"thread.thread_no": thread_no, "thread.badness": badness}
+    def place(self, thread: Summary) -> str:
+        """Where a thread stands in this order."""
+        badness = thread.downs - thread.ups
+        keys = {"thread.thread_no": thread.thread_no, "thread.badness": badness}
         return ".".join(str(keys[column]) for column in self.columns)
 
 

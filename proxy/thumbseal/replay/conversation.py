@@ -11,13 +11,15 @@ from starlette.routing import Route
 from thumbseal.conversation import Conversation, fold
 from thumbseal.errors import NotFound
 from thumbseal.ids import ThreadId
-from thumbseal.index.filter import parse_filter
+from thumbseal.index import Summary
+from thumbseal.index.filter import Filter, parse_filter
 from thumbseal.log import Receipt, StoredThread
 from thumbseal.replay.entrance import Entrance
 from thumbseal.replay.ground import Ground
 from thumbseal.replay.pages import render
 from thumbseal.replay.scene import Entry, set_scene
 from thumbseal.replay.session import Viewer
+from thumbseal.replay.threads import listed
 from thumbseal.settings import Upstream
 
 GONE: Final = "There is no such thread, or it was erased, or its time is over."
@@ -36,7 +38,7 @@ class ConversationPage:
 
     async def show(self, request: Request, viewer: Viewer) -> Response:
         """``GET /replay/threads/SITE/THREAD``: the conversation; a query string is the filter of
-        the list that it was found in."""
+        the list that it was found in, and the place there."""
         site, thread = request.path_params["site"], ThreadId(request.path_params["thread"])
         stored = await self._ground.log.read(site, thread) if site in viewer.sites else None
         if stored is None:
@@ -44,6 +46,7 @@ class ConversationPage:
         told = fold(stored.events, Conversation(stored.thread, stored.user))
         upstreams = self._ground.upstreams.items()
         names = {name: each for name, each in upstreams if name.startswith(f"{site}/")}
+        wanted = parse_filter(request.query_params.multi_items())
         scene = set_scene(stored.events, told, await self._receipts(names, site, stored))
         return render(
             request,
@@ -55,8 +58,18 @@ class ConversationPage:
             scene=scene,
             messages=len(told.turns),
             link=_linker(names, stored.thread),
-            query=parse_filter(request.query_params.multi_items()).query(),
+            query=wanted.query(),
+            following=await self._following(viewer, wanted, request.query_params.get("after")),
+            listed=lambda each: listed(wanted, each),
         )
+
+    async def _following(self, viewer: Viewer, wanted: Filter, after: str | None) -> Summary | None:
+        """The next thread of the list that somebody comes from."""
+        if not after:
+            return None
+        now = self._ground.now
+        found = await self._ground.index.find(viewer.sites, wanted, now, after, limit=1)
+        return found.threads[0] if found.threads else None
 
     async def _receipts(
         self, names: Mapping[str, Upstream], site: str, stored: StoredThread

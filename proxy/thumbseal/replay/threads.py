@@ -10,7 +10,9 @@ from starlette.routing import Route
 from thumbseal.errors import NotFound
 from thumbseal.export import Format
 from thumbseal.export.streaming import stream
-from thumbseal.index.filter import parse_filter
+from thumbseal.index import Summary
+from thumbseal.index.filter import Filter, parse_filter
+from thumbseal.index.query import SORTING
 from thumbseal.replay.entrance import Entrance
 from thumbseal.replay.ground import Ground
 from thumbseal.replay.pages import HEADERS, render
@@ -22,6 +24,11 @@ _FILES: Final[dict[str, tuple[Format, str, str]]] = {
     "csv": ("csv", "rated-messages.csv", "text/csv"),
     "pairs": ("pairs", "preference-pairs.jsonl", "application/jsonl"),
 }
+
+
+def listed(wanted: Filter, thread: Summary) -> str:
+    """The query string of a thread's page for who comes from this list: what is next there."""
+    return wanted.behind(SORTING[wanted.order].place(thread))
 
 
 class ThreadsPage:
@@ -55,7 +62,8 @@ class ThreadsPage:
             query=query,
             threads=found.threads,
             after=found.after,
-            beyond=f"{query}&after={found.after}" if query else f"after={found.after}",
+            beyond=wanted.behind(found.after or ""),
+            listed=lambda each: listed(wanted, each),
             progress=await self._ground.index.progress(),
         )
 
