@@ -64,7 +64,7 @@ class Forwarder:
         self._holds = False
         self._standing: Standing | None = None
         self._stop = asyncio.Event()
-        self._stored = log.watch()
+        self._stored = log.watch(self._site)
         self._logger = structlog.get_logger().bind(upstream=name)
 
     async def run(self) -> None:

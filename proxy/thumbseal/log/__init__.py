@@ -297,8 +297,8 @@ class Log(Protocol):
     async def check(self) -> None:
         """Return if an event could be written now, into a log that is not known to be damaged."""
 
-    def watch(self) -> "asyncio.Event":
-        """An event that is set whenever something was stored."""
+    def watch(self, site: str | None = None) -> "asyncio.Event":
+        """An event that is set whenever something of a site was stored, or of any."""
 
     async def close(self) -> None:
         """Finish what was handed in, and let go of the files."""

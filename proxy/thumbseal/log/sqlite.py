@@ -66,7 +66,7 @@ class SqliteLog:
         self._owner = owner
         self._rules: Mapping[str, Sequence[Rule]] = {}
         self._limit = limit
-        self._watchers: list[asyncio.Event] = []
+        self._watchers: list[tuple[str | None, asyncio.Event]] = []
         self._observe: Callable[[float], object] = lambda seconds: None
         self._ballast = Ballast(path)
         self._removed = False
@@ -127,8 +127,9 @@ class SqliteLog:
             drafts = [structs.replace(each, entry=redact(each.entry, rules)) for each in drafts]
         batch = Batch(site, drafts, received_at, aliases)
         verdicts = await self._writing(self._ledger.append, batch, len(drafts), grows=True)
-        for watcher in self._watchers:
-            watcher.set()
+        for watched, watcher in self._watchers:
+            if watched in (None, site):
+                watcher.set()
         return verdicts
 
     async def read(self, site: str, thread: ThreadId) -> StoredThread | None:
@@ -230,9 +231,10 @@ class SqliteLog:
             raise LogDamaged("The log was damaged again. Look at the disk, then restart.")
         await self._writing(_nothing, None, grows=True)
 
-    def watch(self) -> asyncio.Event:
-        self._watchers.append(asyncio.Event())
-        return self._watchers[-1]
+    def watch(self, site: str | None = None) -> asyncio.Event:
+        watcher = asyncio.Event()
+        self._watchers.append((site, watcher))
+        return watcher
 
     async def close(self) -> None:
         self._poll.cancel()
