@@ -212,7 +212,7 @@ async def test_a_watcher_wakes_for_what_was_stored(log: Log) -> None:
     """A forwarder that waits is told at once, and of its own site alone: it has nothing to look for
     when others are loud."""
     stored, own, others = log.watch(), log.watch("support"), log.watch("other")
-    assert not (stored.is_set() or own.is_set() or others.is_set())
+    assert not any(each.is_set() for each in (stored, own, others))
     await append(log, Draft(A, None, "browser", ME, NOW, Custom(id="c", at=NOW, name="opened")))
     assert stored.is_set()
     assert own.is_set()
