@@ -176,7 +176,7 @@ def dump(entry: AnyEntry) -> bytes:
     return _ENCODER.encode(entry)
 
 
-def load(body: bytes | str) -> AnyEntry:
+def load(body: bytes | str | msgspec.Raw) -> AnyEntry:
     """The entry of a stored form."""
     return _ENTRY.decode(body)
 

@@ -28,9 +28,9 @@ from thumbseal.events import (
     Run,
     SentEntry,
     ThreadChange,
+    load,
 )
 
-_ENTRY: Final[msgspec.json.Decoder[AnyEntry]] = msgspec.json.Decoder(AnyEntry)
 _SENT: Final[msgspec.json.Decoder[SentEntry]] = msgspec.json.Decoder(SentEntry)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -42,7 +42,7 @@ def parse_entry(raw: bytes | msgspec.Raw, *, runs: bool = False) -> AnyEntry:
         BadEvent: ``bad_event`` with the field, where it breaks a rule.
     """
     try:
-        entry = (_ENTRY if runs else _SENT).decode(raw)
+        entry = load(raw) if runs else _SENT.decode(raw)
     except msgspec.ValidationError as error:
         text, field = explained(error)
         raise BadEvent("bad_event", field, text) from error
