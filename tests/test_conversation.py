@@ -25,7 +25,7 @@ from tests.histories import (
     vote,
     vote_with,
 )
-from thumbseal.conversation import Conversation, fold, merge
+from thumbseal.conversation import Conversation, Turn, fold, merge
 from thumbseal.events import AnyEntry, Event, Feedback, Message, Opinion
 from thumbseal.ids import ActorId
 
@@ -156,6 +156,30 @@ def test_two_replies_before_their_question() -> None:
 def test_late_question_without_a_reply() -> None:
     """A question that comes after its answer, with nothing to join them, opens an exchange."""
     assert shape(message("a1"), message("u1"), message("a2")) == ["a1: a1", "u1: u1 a2"]
+
+
+def script(*entries: AnyEntry) -> str:
+    """What happened, by its names, in the order in which one reads it."""
+    names = [
+        NAMES[each.message.message] if isinstance(each, Turn) else getattr(each.entry, "name", "")
+        for each in folded(told(*entries)).script
+    ]
+    return " ".join(names)
+
+
+def test_a_late_question_is_read_before_its_answer() -> None:
+    """Whoever reads a conversation meets no answer before what it answers, however it came; all
+    else stays in the order of the log."""
+    answer, copied = message("a1", reply_to="u1"), custom("copied")
+    assert script(message("u2"), answer, copied, message("u1")) == "u2 u1 a1 copied"
+    late: list[AnyEntry] = [message("a2", retry_of="a1"), answer, message("u3", reply_to="a2")]
+    assert script(*late, copied, message("u1")) == "u1 a1 a2 u3 copied"
+
+
+def test_messages_that_come_after_each_other_are_all_read() -> None:
+    """A page can have written what makes no sense, and it is still shown, once."""
+    question, answer = message("u1", reply_to="a1"), message("a1", reply_to="u1")
+    assert script(question, answer, custom("copied")) == "a1 u1 copied"
 
 
 def test_a_vote_comes_before_its_message() -> None:
@@ -314,6 +338,30 @@ def test_every_message_is_in_one_exchange(events: list[Event], data: st.DataObje
     assert sorted(name for name, _ in placed) == sorted(recorded)
     assert set(placed) <= set(conversation.places.items())
     assert [turn.message.message for turn in conversation.turns] == recorded
+
+
+@given(histories())
+def test_nothing_is_read_before_what_it_comes_after(events: list[Event]) -> None:
+    """The script tells all that happened, once, and leaves the log's order only where it must."""
+    conversation = folded(events)
+    turns = {turn.message.message: turn for turn in conversation.turns}
+    logged = sorted([turn.seq for turn in turns.values()] + [e.seq for e in conversation.customs])
+    script = [each.seq for each in conversation.script]
+    assert sorted(script) == logged
+    pairs = [(turns[turn.after], turn) for turn in turns.values() if turn.after in turns]
+    if all(before.seq < after.seq for before, after in pairs):
+        assert script == logged
+    for before, after in pairs:
+        assert script.index(before.seq) < script.index(after.seq) or in_a_circle(after, turns)
+
+
+def in_a_circle(turn: Turn, turns: dict[str, Turn]) -> bool:
+    """Whether a message comes after itself, by way of others."""
+    met, each = [turn.seq], turns.get(turn.after or "")
+    while each and each.seq not in met:
+        met.append(each.seq)
+        each = turns.get(each.after or "")
+    return each is turn
 
 
 @given(histories())

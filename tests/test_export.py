@@ -255,6 +255,23 @@ def test_pairs_stand_in_their_conversation(tmp_path: Path) -> None:
     assert len(lines(own, "--format=pairs", "--include-browser")) == 2
 
 
+def test_a_prompt_is_read_in_order(tmp_path: Path) -> None:
+    """An answer that was stored before its question stands after it."""
+    with running(make_settings(tmp_path)) as proxy:
+        thread = proxy.open()
+        token, (hello, reply, question, poor, *_) = thread["thread"]["token"], thread["messages"]
+        proxy.record(token, said(reply, "assistant", "Hello!", reply_to=hello["token"]))
+        proxy.record(
+            token,
+            said(hello, "user", "Hi."),
+            said(question, "user", "2 + 2?"),
+            said(poor, "assistant", "5"),
+            voted(poor, thumb="down", correction="It is 4."),
+        )
+    (pair,) = lines(settings_in(tmp_path), "--format=pairs", "--include-browser")
+    assert [each["content"] for each in pair["prompt"]] == ["Hi.", "Hello!", "2 + 2?"]
+
+
 def test_reindex_makes_it_anew_from_a_damaged_file(tmp_path: Path) -> None:
     with running(make_settings(tmp_path)) as proxy:
         talk(proxy)

@@ -286,6 +286,14 @@ def test_a_conversation_as_it_stands(post: Post) -> None:
     assert [each["event"]["name"] for each in data["customs"]] == ["copied"]
 
 
+def test_an_exchange_is_told_as_one_reads_it(post: Post) -> None:
+    """A question comes first, also where a quick backend's answer was stored before it."""
+    events = told(message("a1", reply_to="u1"), message("u1"))
+    post.deliver(change_of(events), payload="conversation")
+    (exchange,) = post.receiver.received[0].data["exchanges"]
+    assert [each["event"]["content"] for each in exchange["messages"]] == ["u1", "a1"]
+
+
 def test_a_conversation_without_what_was_refused(post: Post) -> None:
     """What the receiver refused for good is left out of the next request; its place is not."""
     post.receiver.answer = lambda received: Response(status_code=422)

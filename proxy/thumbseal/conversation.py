@@ -13,7 +13,7 @@ The rules of this file:
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -48,9 +48,17 @@ class Turn(Struct, frozen=True):
         return self.message.role in QUESTIONERS
 
     @property
+    def after(self) -> str | None:
+        """The message that it says anew, else the one that it replies to."""
+        return self.message.retry_of or self.message.reply_to
+
+    @property
     def answers(self) -> bool:
         """Whether it ends its exchange: an assistant's message that calls no tool."""
         return self.message.role == "assistant" and not self.message.tool_calls
+
+
+T = TypeVar("T", bound=Turn | Event)
 
 
 class Exchange(Struct, frozen=True):
@@ -63,6 +71,11 @@ class Exchange(Struct, frozen=True):
     id: str
     turns: tuple[Turn, ...] = ()
     again: str | None = None
+
+    @property
+    def script(self) -> list[Turn]:
+        """The messages as one reads them."""
+        return _read(self.turns)
 
     @property
     def answer(self) -> Turn | None:
@@ -117,6 +130,11 @@ class Conversation(Struct, frozen=True):
         turns = (turn for exchange in self.exchanges.values() for turn in exchange.turns)
         return sorted(turns, key=lambda turn: turn.seq)
 
+    @property
+    def script(self) -> list[Turn | Event]:
+        """Messages and custom events as one reads them."""
+        return _read([*self.turns, *self.customs])
+
     def ratings_of(self, message: str) -> list[Rating]:
         """Everybody's opinions of one message, the one given last at the end."""
         ratings = (rating for (of, _), rating in self.ratings.items() if of == message)
@@ -149,6 +167,24 @@ def merge(state: Opinion, change: Opinion) -> Opinion:
         if (value := getattr(change, key)) is not UNSET
     }
     return msgspec.structs.replace(kept, **given)
+
+
+def _read(happened: Iterable[T]) -> list[T]:
+    """In the log's order, but nothing before the message that it comes after: a quick backend's
+    answer may be stored before its question."""
+    by_seq = {each.seq: each for each in happened}
+    turns = [each for each in by_seq.values() if isinstance(each, Turn)]
+    seqs = {turn.message.message: turn.seq for turn in turns}
+    earlier = {turn.seq: seqs.get(turn.after or "") for turn in turns}
+    script: dict[int, T] = {}
+    for seq in sorted(by_seq):
+        untold: dict[int, T] = {}
+        said: int | None = seq
+        while said is not None and said not in script and said not in untold:
+            untold[said] = by_seq[said]
+            said = earlier.get(said)
+        script |= reversed(untold.items())
+    return list(script.values())
 
 
 class _Draft:
@@ -207,7 +243,7 @@ class _Draft:
         message = turn.message
         target = self._exchange_for(turn)
         self._places[message.message] = target
-        again = (message.retry_of or message.reply_to) if target == message.message else None
+        again = turn.after if target == message.message else None
         exchange = self._exchanges.get(target) or Exchange(target, again=again)
         self._exchanges[target] = msgspec.structs.replace(exchange, turns=(*exchange.turns, turn))
 

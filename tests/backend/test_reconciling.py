@@ -32,7 +32,7 @@ from tests.proxy import Proxy, make_settings, running
 from tests.seed import backend_token
 from tests.test_site import site_of
 from thumbseal.backend import answers, asgi
-from thumbseal.conversation import Conversation
+from thumbseal.conversation import Conversation, Turn
 from thumbseal.ids import new_id
 from thumbseal.settings import Lunary, Secret
 
@@ -220,7 +220,8 @@ def voted_exchange(proxy: Proxy, page: Any) -> str:
     (rating,) = conversation.ratings.values()
     assert rating.message in [turn.message.message for turn in exchange.turns]
     assert rating.opinion.thumb == "up"
-    assert [turn.message.role for turn in exchange.turns] == ["user", "assistant"]
+    script = [turn for turn in conversation.script if isinstance(turn, Turn)]
+    assert [turn.message.role for turn in script] == ["user", "assistant"]
     return id_
 
 

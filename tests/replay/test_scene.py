@@ -52,3 +52,22 @@ def test_a_vote_on_what_nobody_recorded_says_why_it_waits() -> None:
     scene = set_scene(EVENTS, fold(EVENTS, Conversation("thread")), {"lunary": {4: waiting}})
     (stray,) = scene.strays
     assert [fate.receipt for fate in stray.fates] == [waiting]
+
+
+def test_a_question_stands_before_its_answer_also_when_it_came_later() -> None:
+    """A backend that is quicker than the page: the pause is that of the clocks, in the order in
+    which one reads."""
+    question = ANSWER.replace("1", "2")
+    answer = Message(
+        id="a", at=500, message=ANSWER, role="assistant", content="Yes.", reply_to=question
+    )
+    asked = Message(id="b", at=100, message=question, role="user", content="Is it?")
+    events = [
+        Event(1, "backend", "actor", 500, 501, answer),
+        Event(2, "browser", "actor", 100, 502, asked),
+    ]
+    scene = set_scene(events, fold(events, Conversation("thread")), {})
+    assert [(each.role, each.pause) for beat in scene.beats for each in beat.entries] == [
+        ("user", 0),
+        ("assistant", 400),
+    ]

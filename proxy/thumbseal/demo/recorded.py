@@ -60,7 +60,8 @@ def render_recorded(conversations: Sequence[Conversation]) -> str:
 def view(stored: StoredThread) -> Conversation:
     """A thread of the log as this page shows it."""
     told = folded.fold(stored.events, folded.Conversation(stored.thread))
-    messages = (_message(turn, told) for turn in told.turns)
+    turns = (each for each in told.script if isinstance(each, folded.Turn))
+    messages = (_message(turn, told) for turn in turns)
     return Conversation(stored.thread, stored.created_at, tuple(messages))
 
 

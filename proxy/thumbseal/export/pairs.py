@@ -91,7 +91,7 @@ def _prompt(conversation: Conversation, question: Turn) -> list[Turn]:
         path = _without_replaced(path, exchange)
         path += [
             turn
-            for turn in exchange.turns
+            for turn in exchange.script
             if turn.seq <= question.seq and (turn.asks or not is_home)
         ]
         if is_home:

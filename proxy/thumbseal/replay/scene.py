@@ -148,12 +148,11 @@ def set_scene(events: Sequence[Event], told: Conversation, receipts: Receipts) -
 
 
 def _beats(told: Conversation, cast: "_Cast") -> Iterable[Beat]:
-    """What happened, in the log's order; a version of a message stands beside the first one."""
-    happened: list[Turn | Event] = [*told.turns, *told.customs]
+    """What happened, as one reads it; a version of a message stands beside the first one."""
     beats: list[list[Entry] | Note] = []
     groups: dict[str, list[Entry]] = {}
     before: int | None = None
-    for each in sorted(happened, key=lambda each: each.seq):
+    for each in told.script:
         pause = max(0, each.at - (each.at if before is None else before))
         before = max(each.at, before or 0)
         if isinstance(each, Event):

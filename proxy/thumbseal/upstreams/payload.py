@@ -134,7 +134,7 @@ def tell_conversation(change: Change) -> ConversationPayload:
         conversation.tags,
         dict(conversation.metadata),
         [
-            ToldExchange(each.id, each.again, [_said(turn, dead) for turn in each.turns])
+            ToldExchange(each.id, each.again, [_said(turn, dead) for turn in each.script])
             for each in conversation.exchanges.values()
         ],
         _opinions(conversation.ratings, dead),
