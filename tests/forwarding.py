@@ -97,6 +97,10 @@ class Bench:
         await self.forwarder.step()
         return self.upstream.take()
 
+    async def next_hold(self, name: str = NAME) -> int | None:
+        """When the next hold is due, in ms."""
+        return (await self.log.claim(name, "support", self.ms, 0, {})).next_hold
+
     async def counts(self, name: str = NAME, site: str = "support") -> Counts:
         return await self.log.counts(name, site)
 

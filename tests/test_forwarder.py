@@ -187,7 +187,7 @@ async def test_a_hold_that_moves_on_waits_as_at_first(bench: Bench) -> None:
         outcome = Later("busy", since=since)
         bench.upstream.answer = lambda change, outcome=outcome: outcome  # type: ignore[misc]
         await bench.forwarder.step()
-        assert await bench.log.next_hold(NAME) == bench.ms + int(wait * 1000)
+        assert await bench.next_hold() == bench.ms + int(wait * 1000)
         bench.clock.now += wait
 
 
@@ -205,7 +205,7 @@ async def test_a_hold_waits_longer_each_time(bench: Bench) -> None:
     bench.upstream.answer = later(A)
     await bench.say(A, message("a1"))
     assert await bench.step() == ["a: 2"]
-    assert await bench.log.next_hold(NAME) == bench.ms + 1000
+    assert await bench.next_hold() == bench.ms + 1000
 
 
 async def test_a_hold_obeys_retry_after(bench: Bench) -> None:
@@ -213,7 +213,7 @@ async def test_a_hold_obeys_retry_after(bench: Bench) -> None:
     bench.upstream.answer = later(A, after=41.0)
     await bench.say(A, message("u1"))
     await bench.step()
-    assert await bench.log.next_hold(NAME) == bench.ms + 41_000
+    assert await bench.next_hold() == bench.ms + 41_000
 
 
 async def test_held_threads_do_not_fill_the_claim(
@@ -486,7 +486,7 @@ async def test_the_machine_s_clock_may_jump(
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + jump)
     assert await forwarder.step() is None
-    hold = await bench.log.next_hold(NAME)
+    hold = await bench.next_hold()
     assert hold is not None
     assert hold / 1000 - clock() == pytest.approx(600.0, abs=60.0)
     passed = time.monotonic
@@ -601,25 +601,18 @@ async def test_an_ill_log_is_waited_for(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "POLL", 0.01)
     claim, failures = SqliteLog.claim, [LogError("disk")]
 
-    async def fail_once(*asked: Any) -> Claim:
+    async def fail(*asked: Any) -> Claim:
         if failures:
             raise failures.pop()
         return await claim(*asked)
 
-    monkeypatch.setattr(SqliteLog, "claim", fail_once)
-    next_hold, later_failures = SqliteLog.next_hold, [LogError("disk")]
-
-    async def fail_later(*asked: Any) -> int | None:
-        if later_failures:
-            raise later_failures.pop()
-        return await next_hold(*asked)
-
-    monkeypatch.setattr(SqliteLog, "next_hold", fail_later)
+    monkeypatch.setattr(SqliteLog, "claim", fail)
     await bench.say(A, message("u1"))
     with capture_logs() as logs:
         async with running(bench):
             await bench.upstream.wait(1)
-            while later_failures:  # noqa: ASYNC110  a failing read has no event
+            failures.append(LogError("disk"))
+            while failures:  # noqa: ASYNC110  a failing read has no event
                 await asyncio.sleep(0.01)
             await bench.say(B, message("u2"))
             await bench.upstream.wait(2)

@@ -163,7 +163,7 @@ async def test_erasing_between_claim_and_settlement_leaves_nothing(bench: Bench)
     held = Settled(due.stored.thread_no, 1, 1, bench.ms, "busy", dead=((1, "no"),))
     await bench.log.settle(claim, [held], bench.ms)
     assert await bench.counts() == Counts(1, 0, 0, 0, 0, 1)
-    assert await bench.log.next_hold(NAME) is None
+    assert await bench.next_hold() is None
     assert await bench.step() == []
 
 

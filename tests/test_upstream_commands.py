@@ -165,7 +165,7 @@ async def test_a_forgotten_upstream_frees_its_threads(bench: Bench, tmp_path: Pa
     assert await bench.counts() == before == Counts(3, 3, 0, 0, 0)
     assert OLD not in (await called(tmp_path, "list")).stdout
     assert await bench.log.deletions(OLD, bench.ms * 2, 10) == []
-    assert await bench.log.next_hold(OLD) is None
+    assert await bench.next_hold(OLD) is None
     assert (await bench.log.expire(RULE, bench.ms + 2_000)).threads == 2
     assert await bench.counts() == before
 

@@ -62,6 +62,7 @@ class Forwarder:
         self._folds: OrderedDict[int, Conversation] = OrderedDict()
         self._patience = Patience(CLAIM, upstream.concurrency, jitter)
         self._holds = False
+        self._next_hold: int | None = None
         self._standing: Standing | None = None
         self._stop = asyncio.Event()
         self._stored = log.watch(self._site)
@@ -100,8 +101,11 @@ class Forwarder:
         Returns the seconds to wait before the next, None when there was nothing to do.
         """
         now = self._ms()
-        await carry_out(self._log, self.name, self._upstream, now, self._jitter())
         claim = await self._claim(now)
+        if claim.erase:
+            await carry_out(self._log, self.name, self._upstream, now, self._jitter())
+            claim = await self._claim(now)
+        self._next_hold = claim.next_hold
         if not claim.due:
             return await self._pass(claim, now)
         sent: list[Due] = []
@@ -260,7 +264,7 @@ class Forwarder:
         """Wait so many seconds; without a number until something is stored or a hold is due. What
         the command line wrote is seen within a second, and so is its wish to try at once."""
         if wait is None:
-            hold = await self._log.next_hold(self.name)
+            hold = self._next_hold
             until = POLL if hold is None else hold / 1000 - self._clock()
             await _until(self._stored, min(max(until, 0.0), POLL))
             return

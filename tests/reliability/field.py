@@ -92,7 +92,8 @@ class Field:
             wait = await forwarder.step()
             self.steps += 1
             if wait is None:
-                hold = await self.log.next_hold(NAME)
+                claim = await self.log.claim(NAME, SITE, int(self.time.now * 1000), 0, {})
+                hold = claim.next_hold
                 if hold is None:
                     return
                 wait = max(hold / 1000 - self.time.now, 0.001)

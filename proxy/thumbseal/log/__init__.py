@@ -87,13 +87,16 @@ class Due(Struct, frozen=True):
 
 class Claim(Struct, frozen=True):
     """What one upstream has to do next; settling it moves the cursor from ``since`` to ``upto``.
-    Events up to ``start`` are not its own: it began after them."""
+    Events up to ``start`` are not its own: it began after them. Before anything is sent, it has to
+    ``erase`` (see `Log.deletions`). ``next_hold`` is when the next hold is due, in ms."""
 
     upstream: str
     since: int
     upto: int
     due: list[Due]
     start: int = 0
+    erase: bool = False
+    next_hold: int | None = None
 
 
 class Settled(Struct, frozen=True):
@@ -257,9 +260,6 @@ class Log(Protocol):
 
     async def settle(self, claim: Claim, outcomes: Sequence[Settled], now: int) -> None:
         """Record what became of a claim, all of it in one transaction."""
-
-    async def next_hold(self, upstream: str) -> int | None:
-        """When the next hold is due, in ms; None without holds."""
 
     async def counts(self, upstream: str, site: str) -> Counts:
         """Where the events of a site are."""

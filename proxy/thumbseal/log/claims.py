@@ -20,6 +20,17 @@ class Settlement(Struct, frozen=True):
     now: int
 
 
+class _Place(Struct, frozen=True):
+    """Where an upstream is: the last event that it has passed, the last before it began, and the
+    last there is; whether something is to be erased, and when its next hold is due (ms)."""
+
+    cursor: int
+    start: int
+    last: int
+    erase: bool
+    next_hold: int | None
+
+
 def claim(
     connection: sqlite3.Connection,
     upstream: str,
@@ -30,22 +41,26 @@ def claim(
     holds: int,
 ) -> Claim:
     """See `thumbseal.log.Log.claim`. One snapshot: the caller has begun a transaction."""
-    cursor = read_cursor(connection, upstream)
-    due = _due_holds(connection, upstream, now, min(limit, holds))
+    place = _read_place(connection, upstream, now)
+    due = {}
+    if place.next_hold is not None:
+        due = _due_holds(connection, upstream, now, min(limit, holds))
     held = set(due)
-    fresh, upto = _fresh(connection, upstream, site, cursor, now, limit - len(due))
+    fresh, upto = _fresh(connection, upstream, site, place, limit - len(due))
     for thread_no, since in fresh.items():
         if thread_no not in held:
             due[thread_no] = (since, 0)
     return Claim(
         upstream,
-        cursor,
+        place.cursor,
         upto,
         [
             _due(connection, upstream, no, since, attempts, upto, known.get(no, 0), no in held)
             for no, (since, attempts) in due.items()
         ],
-        read_start(connection, upstream),
+        place.start,
+        place.erase,
+        place.next_hold,
     )
 
 
@@ -67,14 +82,6 @@ def settle(connection: sqlite3.Connection, settlements: Sequence[Settlement]) ->
     return [None] * len(settlements)
 
 
-def next_hold(connection: sqlite3.Connection, upstream: str) -> int | None:
-    """When the next hold is due, in ms."""
-    row = connection.execute(
-        "SELECT min(next_at) FROM hold WHERE upstream = ?", (upstream,)
-    ).fetchone()
-    return None if row[0] is None else int(row[0])
-
-
 def read_cursor(connection: sqlite3.Connection, upstream: str) -> int:
     """How far an upstream has got."""
     row = connection.execute("SELECT seq FROM cursor WHERE upstream = ?", (upstream,)).fetchone()
@@ -89,26 +96,39 @@ def read_start(connection: sqlite3.Connection, upstream: str) -> int:
     return int(row[0]) if row else 0
 
 
+def _read_place(connection: sqlite3.Connection, upstream: str, now: int) -> _Place:
+    """In one statement: after each the thread waits for the interpreter, which a busy server makes
+    it wait for longer than the disk does."""
+    cursor, start, last, erase, next_hold = connection.execute(
+        "SELECT (SELECT seq FROM cursor WHERE upstream = :upstream),"
+        " (SELECT start_seq FROM roster WHERE upstream = :upstream),"
+        " (SELECT max(seq) FROM events),"
+        " EXISTS (SELECT 1 FROM deletion WHERE upstream = :upstream AND next_at <= :now),"
+        " (SELECT min(next_at) FROM hold WHERE upstream = :upstream)",
+        {"upstream": upstream, "now": now},
+    ).fetchone()
+    return _Place(cursor or 0, start or 0, last or 0, bool(erase), next_hold)
+
+
 def _fresh(
-    connection: sqlite3.Connection, upstream: str, site: str, cursor: int, now: int, limit: int
+    connection: sqlite3.Connection, upstream: str, site: str, place: _Place, limit: int
 ) -> tuple[dict[int, int], int]:
     """The threads without a hold that have events past the cursor, each with its first one, and
     the new cursor. What comes for a held thread the cursor passes by: the hold covers it."""
     if limit <= 0:
-        return {}, cursor
-    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return {}, place.cursor
     # CROSS keeps SQLite from starting at the site's threads, which is all there is to read.
     rows = connection.execute(
         "SELECT seq, thread_no FROM events CROSS JOIN threads USING (thread_no)"
         " WHERE seq > ? AND site = ? AND thread_no NOT IN"
         " (SELECT thread_no FROM hold WHERE upstream = ?) ORDER BY seq LIMIT ?",
-        (cursor, site, upstream, limit),
+        (place.cursor, site, upstream, limit),
     ).fetchall()
     first: dict[int, int] = {}
     for seq, thread_no in rows:
         first.setdefault(thread_no, seq)
     # A short page means that all is read: the cursor may pass the other sites' events too.
-    upto = rows[-1][0] if len(rows) == limit else max(last, cursor)
+    upto = rows[-1][0] if len(rows) == limit else max(place.last, place.cursor)
     return first, upto
 
 

@@ -199,9 +199,6 @@ class SqliteLog:
     async def settle(self, claim: Claim, outcomes: Sequence[Settled], now: int) -> None:
         await self._writing(removal.settle, claims.Settlement(claim, outcomes, now))
 
-    async def next_hold(self, upstream: str) -> int | None:
-        return await self._reading(lambda connection: claims.next_hold(connection, upstream))
-
     async def counts(self, upstream: str, site: str) -> Counts:
         return await self._reading(lambda connection: receipts.count(connection, upstream, site))
 
