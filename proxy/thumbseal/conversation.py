@@ -33,6 +33,8 @@ from thumbseal.events import (
 USER_PROPS: Final = "user_props"
 QUESTIONERS: Final = frozenset({"user", "system"})
 
+T = TypeVar("T", bound="Turn | Event")
+
 
 class Turn(Struct, frozen=True):
     """A message in its place. ``at`` is in ms."""
@@ -56,9 +58,6 @@ class Turn(Struct, frozen=True):
     def answers(self) -> bool:
         """Whether it ends its exchange: an assistant's message that calls no tool."""
         return self.message.role == "assistant" and not self.message.tool_calls
-
-
-T = TypeVar("T", bound=Turn | Event)
 
 
 class Exchange(Struct, frozen=True):

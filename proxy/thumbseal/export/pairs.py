@@ -32,9 +32,10 @@ def to_pairs(
         question = question_of(conversation, exchange)
         if question is None:
             continue
-        prompt = _prompt(conversation, question)
+        preferences = list(_preferences(conversation, exchange, question, trusted))
+        prompt = _prompt(conversation, question) if preferences else []
         if all(turn.message.role == "user" or turn.seq in trusted for turn in prompt):
-            for kind, chosen, rejected in _preferences(conversation, exchange, question, trusted):
+            for kind, chosen, rejected in preferences:
                 yield _line(site, conversation, kind, prompt, chosen, rejected)
 
 

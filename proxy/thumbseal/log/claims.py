@@ -20,17 +20,6 @@ class Settlement(Struct, frozen=True):
     now: int
 
 
-class _Place(Struct, frozen=True):
-    """Where an upstream is: the last event that it has passed, the last before it began, and the
-    last there is; whether something is to be erased, and when its next hold is due (ms)."""
-
-    cursor: int
-    start: int
-    last: int
-    erase: bool
-    next_hold: int | None
-
-
 def claim(
     connection: sqlite3.Connection,
     upstream: str,
@@ -41,26 +30,24 @@ def claim(
     holds: int,
 ) -> Claim:
     """See `thumbseal.log.Log.claim`. One snapshot: the caller has begun a transaction."""
-    place = _read_place(connection, upstream, now)
-    due = {}
-    if place.next_hold is not None:
-        due = _due_holds(connection, upstream, now, min(limit, holds))
+    cursor = read_cursor(connection, upstream)
+    due = _due_holds(connection, upstream, now, min(limit, holds))
     held = set(due)
-    fresh, upto = _fresh(connection, upstream, site, place, limit - len(due))
+    fresh, upto = _fresh(connection, upstream, site, cursor, limit - len(due))
     for thread_no, since in fresh.items():
         if thread_no not in held:
             due[thread_no] = (since, 0)
     return Claim(
         upstream,
-        place.cursor,
+        cursor,
         upto,
         [
             _due(connection, upstream, no, since, attempts, upto, known.get(no, 0), no in held)
             for no, (since, attempts) in due.items()
         ],
-        place.start,
-        place.erase,
-        place.next_hold,
+        read_start(connection, upstream),
+        _has_deletions(connection, upstream, now),
+        _next_hold(connection, upstream),
     )
 
 
@@ -96,39 +83,40 @@ def read_start(connection: sqlite3.Connection, upstream: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _read_place(connection: sqlite3.Connection, upstream: str, now: int) -> _Place:
-    """In one statement: after each the thread waits for the interpreter, which a busy server makes
-    it wait for longer than the disk does."""
-    cursor, start, last, erase, next_hold = connection.execute(
-        "SELECT (SELECT seq FROM cursor WHERE upstream = :upstream),"
-        " (SELECT start_seq FROM roster WHERE upstream = :upstream),"
-        " (SELECT max(seq) FROM events),"
-        " EXISTS (SELECT 1 FROM deletion WHERE upstream = :upstream AND next_at <= :now),"
-        " (SELECT min(next_at) FROM hold WHERE upstream = :upstream)",
-        {"upstream": upstream, "now": now},
+def _has_deletions(connection: sqlite3.Connection, upstream: str, now: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM deletion WHERE upstream = ? AND next_at <= ? LIMIT 1", (upstream, now)
     ).fetchone()
-    return _Place(cursor or 0, start or 0, last or 0, bool(erase), next_hold)
+    return row is not None
+
+
+def _next_hold(connection: sqlite3.Connection, upstream: str) -> int | None:
+    row = connection.execute(
+        "SELECT min(next_at) FROM hold WHERE upstream = ?", (upstream,)
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
 
 
 def _fresh(
-    connection: sqlite3.Connection, upstream: str, site: str, place: _Place, limit: int
+    connection: sqlite3.Connection, upstream: str, site: str, cursor: int, limit: int
 ) -> tuple[dict[int, int], int]:
     """The threads without a hold that have events past the cursor, each with its first one, and
     the new cursor. What comes for a held thread the cursor passes by: the hold covers it."""
     if limit <= 0:
-        return {}, place.cursor
+        return {}, cursor
+    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
     # CROSS keeps SQLite from starting at the site's threads, which is all there is to read.
     rows = connection.execute(
         "SELECT seq, thread_no FROM events CROSS JOIN threads USING (thread_no)"
         " WHERE seq > ? AND site = ? AND thread_no NOT IN"
         " (SELECT thread_no FROM hold WHERE upstream = ?) ORDER BY seq LIMIT ?",
-        (place.cursor, site, upstream, limit),
+        (cursor, site, upstream, limit),
     ).fetchall()
     first: dict[int, int] = {}
     for seq, thread_no in rows:
         first.setdefault(thread_no, seq)
     # A short page means that all is read: the cursor may pass the other sites' events too.
-    upto = rows[-1][0] if len(rows) == limit else max(place.last, place.cursor)
+    upto = rows[-1][0] if len(rows) == limit else max(last, cursor)
     return first, upto
 
 
