@@ -256,7 +256,8 @@ def test_an_events_time_is_told_by_our_clock(
     at: int, sent_at: int, received_at: int, expected: int
 ) -> None:
     """A sender's clock may be years off; an event is never in the future nor over a week old."""
-    assert events.corrected(at, sent_at, received_at) == expected
+    offset = events.clock_offset(sent_at, received_at)
+    assert events.corrected(at, offset, received_at) == expected
 
 
 BODIES: Final[dict[str, tuple[bytes, msgspec.json.Decoder[Any]]]] = {

@@ -201,12 +201,16 @@ def named_in(entry: AnyEntry) -> list[tuple[str, str]]:
     return named
 
 
-def corrected(at: int, sent_at: int, received_at: int) -> int:
-    """The time of an event by our clock, in ms: never in the future, nor over a week old.
+def clock_offset(sent_at: int, received_at: int) -> int:
+    """What a sender's clock is behind ours, in ms.
 
     A browser's clock may be off by years, but it is off by the same amount when it stamps the
     event and when it sends it. The time on the way counts into that difference, so it is taken in
     steps of ten minutes: a request that took long must not make its vote later than the next one.
     """
-    off = round((received_at - sent_at) / CLOCK_STEP_MS) * CLOCK_STEP_MS
-    return min(max(at + off, received_at - OLDEST_MS), received_at)
+    return round((received_at - sent_at) / CLOCK_STEP_MS) * CLOCK_STEP_MS
+
+
+def corrected(at: int, offset: int, received_at: int) -> int:
+    """The time of an event by our clock, in ms: never in the future, nor over a week old."""
+    return min(max(at + offset, received_at - OLDEST_MS), received_at)

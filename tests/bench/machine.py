@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from tests.machine.cost import cpu
 
-PACKAGES: Final = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "itsdangerous")
+PACKAGES: Final = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec")
 SYNCS: Final = 200
 STILL: Final = 0.5  # seconds without work after which there is none left
 TOLD: Final = Path("/proc/self/stat")

@@ -193,9 +193,8 @@ class BackendCaller:
         actor = ActorId(str(uuid5(UUID(thread), "backend")))
         if user is not None:
             actor = actor_of(authority.site.name, user)
-        at = events.corrected(entry.at, authority.sent_at, authority.received_at)
         vouched = None if isinstance(entry, Feedback) else user
-        return Draft(thread, vouched, "backend", actor, at, entry)
+        return Draft(thread, vouched, "backend", actor, authority.time(entry), entry)
 
 
 def _run(run: Run, naming: Naming) -> tuple[ThreadId, AnyEntry | None]:

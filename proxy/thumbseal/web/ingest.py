@@ -229,10 +229,11 @@ class Ingest:
         site = self._sites.of_tokens(tokens)
         backend = self._admit(request, site, now)
         barriers = self._log.barriers
-        if envelope.token is None:
-            return Authority(site, None, barriers, backend, now, envelope.sent_at)
-        entered = opening.speak(site, envelope.token, barriers, now)
-        return Authority(site, entered, barriers, backend, now, envelope.sent_at)
+        token = envelope.token
+        entered = None if token is None else opening.speak(site, token, barriers, now)
+        return Authority(
+            site, entered, barriers, backend=backend, now=now, sent_at=envelope.sent_at
+        )
 
     def _entered(
         self, request: Request, envelope: Envelope, entrance: Entrance, now: float
@@ -245,7 +246,9 @@ class Ingest:
         entered = opening.enter(site, entrance, barriers, now)
         if entered.moved and not backend:
             self._recorder.check(request, site, "openings")
-        return Authority(site, entered, barriers, backend, now, envelope.sent_at)
+        return Authority(
+            site, entered, barriers, backend=backend, now=now, sent_at=envelope.sent_at
+        )
 
     def _message(self, request: Request, token: str) -> tuple[str, MessageClaims] | None:
         try:

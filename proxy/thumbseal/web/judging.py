@@ -1,6 +1,8 @@
 """Judging one event: do its tokens allow what it says? Pure, but for the keys it reads with."""
 
-from msgspec import Struct, structs
+from typing import Final
+
+from msgspec import structs
 
 from thumbseal import events
 from thumbseal.claims import MessageClaims, ThreadClaims
@@ -13,31 +15,43 @@ from thumbseal.web.opening import Entered
 from thumbseal.web.sites import ServedSite
 
 
-class Authority(Struct, frozen=True):
+class Authority:
     """On whose word the events of a request are taken: of a thread token (``entered``), of a
-    backend token (``backend``), or of message tokens alone. Times in ms, ``now`` in seconds."""
+    backend token (``backend``), or of message tokens alone. Times in ms, ``now`` in seconds. What
+    holds for all of the events is worked out here, once."""
 
-    site: ServedSite
-    entered: Entered | None
-    barriers: Barriers
-    backend: bool
-    now: float
-    sent_at: int
+    def __init__(
+        self,
+        site: ServedSite,
+        entered: Entered | None,
+        barriers: Barriers,
+        *,
+        backend: bool,
+        now: float,
+        sent_at: int | None = None,
+    ) -> None:
+        self.site: Final = site
+        self.entered: Final = entered
+        self.barriers: Final = barriers
+        self.backend: Final = backend
+        self.now: Final = now
+        self.received_at: Final = int(now * 1000)
+        self.thread: Final = entered.claims if entered else None
+        self._offset = 0 if sent_at is None else events.clock_offset(sent_at, self.received_at)
+        self._speaker: Source = "backend" if backend else _speaker(self.thread)
 
-    @property
-    def thread(self) -> ThreadClaims | None:
-        return self.entered.claims if self.entered else None
+    def time(self, entry: AnyEntry) -> int:
+        """When it was, by our clock."""
+        return events.corrected(entry.at, self._offset, self.received_at)
 
     def source(self, thread: ThreadId) -> Source:
         """Who speaks in this thread. What an app signed for one thread counts in that one only."""
-        if self.backend:
-            return "backend"
-        own = self.thread
-        return own.source if own and own.thread == thread else "browser"
+        own = self.backend or (self.thread is not None and self.thread.thread == thread)
+        return self._speaker if own else "browser"
 
-    @property
-    def received_at(self) -> int:
-        return int(self.now * 1000)
+
+def _speaker(thread: ThreadClaims | None) -> Source:
+    return thread.source if thread else "browser"
 
 
 class Moved(BadEvent):
@@ -55,12 +69,11 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
         BadEvent: ``token_invalid``, ``token_missing``, ``role_refused`` or ``gone``.
         Moved: the page must have the new thread's token first.
     """
-    at = events.corrected(entry.at, authority.sent_at, authority.received_at)
     entered = authority.entered
     if isinstance(entry, Feedback):
         if entered and events.is_ref(entry.message):
             _check_place(entered, "message")
-        return _judge_feedback(entry, authority, at)
+        return _judge_feedback(entry, authority)
     if entered is None:
         raise BadEvent("token_missing", "token")
     _check_place(entered, "token")
@@ -68,7 +81,7 @@ def judge(entry: AnyEntry, authority: Authority) -> Draft:
     if isinstance(entry, Message):
         entry = _judge_message(entry, authority, thread)
     source = authority.source(thread.thread)
-    return Draft(thread.thread, thread.user, source, thread.actor, at, entry)
+    return Draft(thread.thread, thread.user, source, thread.actor, authority.time(entry), entry)
 
 
 def _check_place(entered: Entered, field: str) -> None:
@@ -79,14 +92,14 @@ def _check_place(entered: Entered, field: str) -> None:
         raise Moved
 
 
-def _judge_feedback(entry: Feedback, authority: Authority, at: int) -> Draft:
+def _judge_feedback(entry: Feedback, authority: Authority) -> Draft:
     """A vote needs no thread token: the message's own says of what and by whom it is."""
     claims = _read(entry.message, "message", authority)
     thread = authority.thread
     user = thread.user if thread and thread.thread == claims.thread else None
     stored = structs.replace(entry, message=claims.message)
     source = authority.source(claims.thread)
-    return Draft(claims.thread, user, source, claims.actor, at, stored)
+    return Draft(claims.thread, user, source, claims.actor, authority.time(entry), stored)
 
 
 def _judge_message(entry: Message, authority: Authority, thread: ThreadClaims) -> Message:
@@ -112,10 +125,9 @@ def _read(token: str, field: str, authority: Authority) -> MessageClaims:
         claims = site.tokens.read_message(token, authority.now)
     except TokenError:
         raise BadEvent("token_invalid", field) from None
-    if authority.barriers.closed(site.name, claims.thread):
-        raise BadEvent("gone", field)
     if barred(site, claims, authority.barriers):
-        raise BadEvent("token_invalid", field)
+        gone = authority.barriers.closed(site.name, claims.thread)
+        raise BadEvent("gone" if gone else "token_invalid", field)
     return claims
 
 

@@ -127,14 +127,14 @@ class LunaryApi:
         """
         key = bearer(request.headers.get("authorization", ""))
         site, now = self._sites.of_token(key), self._recorder.clock()
-        barriers, ms = self._log.barriers, int(now * 1000)
+        barriers = self._log.barriers
         if kind_of(key) == Kind.BACKEND:
             claims = read_pass(site, key, self._log, now)
-            authority = Authority(site, None, barriers, True, now, ms)
+            authority = Authority(site, None, barriers, backend=True, now=now)
             return BackendCaller(authority, claims, key, self._log)
         site.check_origin(request.headers.get("origin"))
         live = opening.read_live(site, key, barriers, now)
-        authority = Authority(site, Entered(live, None), barriers, False, now, ms)
+        authority = Authority(site, Entered(live, None), barriers, backend=False, now=now)
         return PageCaller(authority, live, key, self._log)
 
 

@@ -115,8 +115,8 @@ class Counters:
         self._refused.labels(code).inc()
 
     def count_events(self, site: str, verdicts: Sequence[Verdict]) -> None:
-        for verdict in verdicts:
-            self._event(site, verdict.status, verdict.code or "").inc()
+        for verdict in set(verdicts):
+            self._event(site, verdict.status, verdict.code or "").inc(verdicts.count(verdict))
 
     def count_commit(self, seconds: float) -> None:
         self._syncs.observe(seconds)
