@@ -47,13 +47,14 @@ class Patience:
 
     def answered(self, now: float, outcomes: Sequence[Outcome | None]) -> str | None:
         """Something arrived. The reason to leave the upstream alone all the same, if most of it
-        failed: then one thread at a time is tried, and more only little by little."""
+        failed: then one thread at a time is tried, and more only little by little, while no more
+        of them fail than arrive."""
         good = sum(isinstance(each, Delivered) for each in outcomes)
         failed = [each for each in outcomes if isinstance(each, Later) and each.after is None]
         self.failures = 0
         self.width = retry.width(self.width, self._concurrency, failed=bool(failed))
         self._tally = self._tally.add(now, good, len(failed))
-        if self._tally.trips or (self._recovers and retry.mostly(good, len(failed))):
+        if self._tally.trips or (self._recovers and len(failed) > good):
             self._recovers, self._tally = True, retry.Tally()
             self._cuts = retry.most_cuts(self._limit)
             return failed[0].reason

@@ -71,9 +71,4 @@ class Tally(Struct, frozen=True):
         """Whether so much failed that the upstream should be left alone for a while."""
         good = sum(entry[1] for entry in self.entries)
         bad = sum(entry[2] for entry in self.entries)
-        return bool(self.entries[-1][2]) and good + bad >= FEWEST and mostly(good, bad)
-
-
-def mostly(good: int, bad: int) -> bool:
-    """Whether so many failed that more would be in vain."""
-    return bad > 0 and bad >= SHARE * (good + bad)
+        return bool(self.entries[-1][2]) and good + bad >= FEWEST and bad >= SHARE * (good + bad)

@@ -153,6 +153,43 @@ def test_storm(tmp_path: Path, seed: int, report: Report) -> None:
     assert figures["calls_in_the_storm"] <= 40 + 10 * figures["periods"]
 
 
+class Fated(Hook):
+    """An upstream of which is said beforehand which calls fail."""
+
+    fates: Sequence[bool] = ()
+
+    def _take(self, change: Change) -> Outcome:
+        fate, *self.fates = self.fates or [True]
+        self.failing = float(fate)
+        return super()._take(change)
+
+
+@pytest.mark.parametrize(("failing", "seconds"), [(3, 0.0), (4, retry.OPEN)])
+def test_recovery(tmp_path: Path, seed: int, failing: int, seconds: float) -> None:
+    """An upstream that recovers gets more only while no more calls fail than go well: of a crowd of
+    seven that came after a lucky probe, three may fail and not four."""
+
+    async def run() -> float | None:
+        random = Random(seed)
+        async with open_field(tmp_path, random) as field:
+            hook = Fated(field.time, random)
+            forwarder = field.forwarder(hook)
+            threads = numbered(random, 60)
+            await field.store(chatter(threads[:20], each=1))
+            assert await forwarder.step() == retry.OPEN
+            field.time.now += retry.OPEN
+            await field.store(chatter(threads[20:], each=1))
+            hook.calls.clear()
+            hook.fates = [False, *[True] * failing, *[False] * (7 - failing)]
+            await forwarder.step()
+            assert len(hook.calls) == 1
+            wait = await forwarder.step()
+            assert len(hook.calls) == 8
+            return wait
+
+    assert asyncio.run(run()) == seconds
+
+
 def test_slowness(tmp_path: Path, seed: int, report: Report) -> None:
     """Where calls fail, half as many are made at once, down to one; where they go well again, twice
     as many."""
