@@ -5,6 +5,7 @@ are lists of messages. Two things make a pair: somebody wrote a correction, whic
 what was said; or an answer was regenerated, and the thumbs tell the two apart.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
@@ -28,30 +29,36 @@ def to_pairs(
     corrections make pairs. What a user asked is hers to say, wherever it was recorded.
     """
     trusted = {event.seq for event in events if include_browser or event.source == TRUSTED}
-    for exchange in conversation.exchanges.values():
-        question = question_of(conversation, exchange)
+    exchanges = conversation.exchanges.values()
+    asked = [(each, question_of(conversation, each)) for each in exchanges]
+    answers: defaultdict[int, list[Turn]] = defaultdict(list)  # by the seq of their question
+    for exchange, question in asked:
+        if question and exchange.answer and exchange.answer.seq in trusted:
+            answers[question.seq].append(exchange.answer)
+    for exchange, question in asked:
         if question is None:
             continue
-        preferences = list(_preferences(conversation, exchange, question, trusted))
+        preferences = list(_corrected(conversation, exchange.answer, trusted))
+        if question in exchange.turns:
+            preferences += _regenerated(conversation, answers[question.seq])
         prompt = _prompt(conversation, question) if preferences else []
         if all(turn.message.role == "user" or turn.seq in trusted for turn in prompt):
             for kind, chosen, rejected in preferences:
                 yield _line(site, conversation, kind, prompt, chosen, rejected)
 
 
-def _preferences(
-    conversation: Conversation, exchange: Exchange, question: Turn, trusted: set[int]
+def _corrected(
+    conversation: Conversation, answer: Turn | None, trusted: set[int]
 ) -> Iterator[Preference]:
-    answer = exchange.answer
-    if answer is not None and answer.seq in trusted:
-        for rating in conversation.ratings_of(answer.message.message):
-            correction = said(rating.opinion.correction)
-            if not correction or correction == text_of(answer.message):
-                continue
-            if _correcting(rating) in trusted:
-                yield "corrected", correction, answer
-    if question in exchange.turns:
-        yield from _regenerated(conversation, question, trusted)
+    """Pairs of an answer and what somebody says that it should have been."""
+    if answer is None or answer.seq not in trusted:
+        return
+    for rating in conversation.ratings_of(answer.message.message):
+        correction = said(rating.opinion.correction)
+        if not correction or correction == text_of(answer.message):
+            continue
+        if _correcting(rating) in trusted:
+            yield "corrected", correction, answer
 
 
 def _correcting(rating: Rating) -> int:
@@ -59,17 +66,8 @@ def _correcting(rating: Rating) -> int:
     return [mark.seq for mark in rating.marks if said(mark.opinion.correction)][-1]
 
 
-def _regenerated(
-    conversation: Conversation, question: Turn, trusted: set[int]
-) -> Iterator[Preference]:
+def _regenerated(conversation: Conversation, answers: Sequence[Turn]) -> Iterator[Preference]:
     """Pairs of the answers to one question, where the thumbs say which is the better one."""
-    answers = [
-        each.answer
-        for each in conversation.exchanges.values()
-        if each.answer
-        and each.answer.seq in trusted
-        and question_of(conversation, each) is question
-    ]
     for one, other in combinations(answers, 2):
         difference = _liking(conversation, one) - _liking(conversation, other)
         if difference and text_of(one.message) != text_of(other.message):
