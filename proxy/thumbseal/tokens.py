@@ -31,8 +31,8 @@ from thumbseal.keys import Keys, Kind, decode, encode
 
 START: Final = 12  # characters of a token that tell its kind and its site
 REMEMBERED: Final = 4096  # thread tokens whose claims are kept, of under a kilobyte each
-_BLOCK: Final = 64  # bytes of SHA-256; a subkey is shorter
 MAX_TOKEN: Final = 512  # far over the longest real one; nothing longer is even looked at
+_BLOCK: Final = 64  # bytes of SHA-256; a subkey is shorter
 
 # The signature is 32 bytes in base64url without padding.
 _SPELLING: Final = re.compile(r"([A-Za-z0-9_-]{34,})\.([A-Za-z0-9_-]{43})", re.ASCII)
@@ -101,9 +101,8 @@ class Tokens:
 
     def mint_message(self, claims: MessageClaims) -> str:
         """A message token: at most 140 characters."""
-        ids = pack_id(claims.thread), pack_id(claims.message), pack_id(claims.actor)
-        kind = Kind.MESSAGE
-        return self._sign(kind, _MESSAGE.pack(kind, self.tag, *ids, claims.issued, claims.expires))
+        thread, message, actor, issued, expires = claims
+        return self._mint_messages(thread, actor, issued, expires, [message])[0]
 
     def mint_pass(self, kind: Literal[Kind.BACKEND, Kind.REPLAY], claims: PassClaims) -> str:
         """A backend token or a replay session."""
@@ -128,13 +127,8 @@ class Tokens:
         self, thread: ThreadId, actor: ActorId, now: float, messages: Iterable[str]
     ) -> list[str]:
         """A token for each of these messages of a thread."""
-        its, whose, issued = pack_id(thread), pack_id(actor), int(now)
-        kind, tag, expires = Kind.MESSAGE, self.tag, issued + MESSAGE_LIFE
-        sign = self._signers_of(kind)[0].sign
-        return [
-            sign(_MESSAGE.pack(kind, tag, its, pack_id(each), whose, issued, expires))
-            for each in messages
-        ]
+        issued = int(now)
+        return self._mint_messages(thread, actor, issued, issued + MESSAGE_LIFE, messages)
 
     def read_thread(self, token: str, now: float) -> ThreadClaims:
         """The claims of a live thread token.
@@ -201,6 +195,21 @@ class Tokens:
         claims = PassClaims(spell_id(id_), issued, expires)
         _check_live(claims, now)
         return claims
+
+    def _mint_messages(
+        self,
+        thread: ThreadId,
+        actor: ActorId,
+        issued: int,
+        expires: int,
+        messages: Iterable[str],
+    ) -> list[str]:
+        kind, tag, its, whose = Kind.MESSAGE, self.tag, pack_id(thread), pack_id(actor)
+        sign = self._signers_of(kind)[0].sign
+        return [
+            sign(_MESSAGE.pack(kind, tag, its, pack_id(each), whose, issued, expires))
+            for each in messages
+        ]
 
     def _sign(self, kind: Kind, payload: bytes) -> str:
         return self._signers_of(kind)[0].sign(payload)
